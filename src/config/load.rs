@@ -1,0 +1,83 @@
+//! Reads the layers of the configuration, in order: compiled-in file, given file, environment.
+//!
+//! `DATABASE_URL` and `AMQP_URL` are the customary names for the two URLs; `LEADLINE__STORE__URL`
+//! and `LEADLINE__BROKER__URL`, being ours alone, win over them.
+//!
+//! **Invariant:** this is the only place that reads the environment.
+
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use thiserror::Error;
+
+use super::{Config, violations};
+
+const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Why there is no configuration to start with.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A layer cannot be read, a key is unknown, a value has the wrong type.
+    #[error("configuration: {0}")]
+    Layer(#[from] Box<figment::Error>),
+    /// Values that are fine alone do not fit together; every violated relation, one per line.
+    #[error("configuration: values that do not fit together:\n  {}", .0.join("\n  "))]
+    Relations(Vec<String>),
+}
+
+/// Reads and checks the configuration.
+///
+/// # Errors
+/// [`LoadError`] naming the key or the relation.
+pub fn load(file: Option<&Path>) -> Result<Config, LoadError> {
+    let mut layers = Figment::from(Toml::string(DEFAULT));
+    if let Some(path) = file {
+        layers = layers.merge(Toml::file_exact(path));
+    }
+    for (variable, key) in [("DATABASE_URL", "store.url"), ("AMQP_URL", "broker.url")] {
+        if let Some(url) = Env::var(variable) {
+            layers = layers.merge(Serialized::default(key, url));
+        }
+    }
+    let layers = layers.merge(Env::prefixed("LEADLINE__").split("__"));
+    let config: Config = layers.extract().map_err(Box::new)?;
+    let violated = violations(&config);
+    if violated.is_empty() {
+        Ok(config)
+    } else {
+        Err(LoadError::Relations(violated))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_file_is_a_valid_configuration() {
+        for file in ["config/test.toml", "config/production.toml"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            assert!(
+                load(Some(&path)).is_ok(),
+                "{file}: {:?}",
+                load(Some(&path)).err()
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_keys_and_missing_files_are_refused() {
+        let layers =
+            Figment::from(Toml::string(DEFAULT)).merge(Toml::string("[worker]\nlanez = 3"));
+        let error = layers.extract::<Config>().unwrap_err().to_string();
+        assert!(error.contains("lanez"), "{error}");
+        assert!(load(Some(Path::new("/nowhere/at/all.toml"))).is_err());
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let config = load(None).unwrap();
+        assert!(!format!("{config:?}").contains("guest"));
+    }
+}

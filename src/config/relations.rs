@@ -1,0 +1,139 @@
+//! Relations between values: each alone may be fine and the pair still wrong.
+//!
+//! Enters: a [`Config`] whose values have the right types. Leaves: one sentence per violated relation.
+//!
+//! **Invariant:** a configuration without violations cannot deadlock or starve itself.
+
+use std::time::Duration;
+
+use super::Config;
+
+/// The violated relations, each naming both keys and why they belong together.
+#[must_use]
+pub fn violations(config: &Config) -> Vec<String> {
+    let Config {
+        http,
+        intake,
+        broker,
+        worker,
+        store,
+        reply,
+        lifecycle,
+        ..
+    } = config;
+    let rules = [
+        (
+            intake.resolve_timeout < intake.wait_timeout,
+            "intake.resolve_timeout must be shorter than intake.wait_timeout: a wait request resolves first",
+        ),
+        (
+            worker.follow_up_wait < intake.wait_timeout,
+            "worker.follow_up_wait must be shorter than intake.wait_timeout: the caller waits for the verdict on a parked follow-up",
+        ),
+        (
+            broker.confirm_deadline < intake.wait_timeout,
+            "broker.confirm_deadline must be shorter than intake.wait_timeout: a wait request is published first",
+        ),
+        (
+            intake.wait_timeout < lifecycle.stop_budget,
+            "intake.wait_timeout must be shorter than lifecycle.stop_budget: waiters are answered before the exit",
+        ),
+        (
+            store.commit_deadline < lifecycle.stop_budget,
+            "store.commit_deadline must be shorter than lifecycle.stop_budget: the open batch is committed before the exit",
+        ),
+        (
+            usize::from(worker.prefetch) >= worker.batch,
+            "worker.prefetch must be at least worker.batch: a batch could never fill",
+        ),
+        (
+            worker.lanes >= 1 && worker.wait_lanes >= 1 && worker.batch >= 1,
+            "worker.lanes, worker.wait_lanes and worker.batch must be at least 1",
+        ),
+        (
+            worker.prefetch <= 2000,
+            "worker.prefetch must be at most 2000: quorum queues hand out no more",
+        ),
+        (
+            worker.batch_bytes >= http.body_limit_bytes * 2,
+            "worker.batch_bytes must be at least twice http.body_limit_bytes: one lead must fit",
+        ),
+        (
+            worker.backoff_min <= worker.backoff_max,
+            "worker.backoff_min must not exceed worker.backoff_max",
+        ),
+        (
+            worker.follow_up_wait <= worker.park_max,
+            "worker.follow_up_wait must not exceed worker.park_max",
+        ),
+        (
+            worker.sweep_every < worker.follow_up_wait,
+            "worker.sweep_every must be shorter than worker.follow_up_wait: expiry is noticed by the sweep",
+        ),
+        (
+            worker.suspect_after >= 2 && worker.bury_after >= 2,
+            "worker.suspect_after and worker.bury_after must be at least 2: one redelivery is no suspicion",
+        ),
+        (
+            broker.reconnect_min <= broker.reconnect_max,
+            "broker.reconnect_min must not exceed broker.reconnect_max",
+        ),
+        (
+            broker.publishers >= 1 && broker.window >= 1,
+            "broker.publishers and broker.window must be at least 1",
+        ),
+        (
+            broker.heartbeat >= Duration::from_secs(1),
+            "broker.heartbeat must be at least 1s: the protocol counts whole seconds",
+        ),
+        (
+            broker
+                .prefix
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+            "broker.prefix may hold letters, digits, '.', '_' and '-' only",
+        ),
+        (
+            intake.resolve_lanes >= 1 && intake.resolve_batch >= 1,
+            "intake.resolve_lanes and intake.resolve_batch must be at least 1",
+        ),
+        (
+            u32::try_from(intake.resolve_lanes)
+                .is_ok_and(|lanes| lanes + 2 <= store.api_connections),
+            "store.api_connections must be at least intake.resolve_lanes + 2: look-ups must not starve keys and administration",
+        ),
+        (
+            intake.workspace_share >= 1
+                && intake.workspace_share <= intake.max_in_flight
+                && intake.workspace_share <= reply.max_waiters,
+            "intake.workspace_share must be between 1 and the bounds it divides",
+        ),
+        (
+            store.statement_timeout >= store.lock_timeout,
+            "store.lock_timeout must not exceed store.statement_timeout",
+        ),
+        (
+            store.key_ttl <= store.key_ttl_away,
+            "store.key_ttl must not exceed store.key_ttl_away",
+        ),
+    ];
+    rules
+        .into_iter()
+        .filter(|(holds, _)| !holds)
+        .map(|(_, why)| why.to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violated_relation_is_named() {
+        let mut config = crate::config::load(None).unwrap();
+        config.worker.prefetch = 1;
+        let violated = violations(&config);
+        assert_eq!(violated.len(), 1);
+        assert!(violated.concat().contains("worker.prefetch"));
+    }
+}

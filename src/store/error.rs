@@ -1,0 +1,88 @@
+//! Whose fault it is: the row's or the world's, told by SQLSTATE where the error enters.
+//!
+//! Only classes 22 (data exception) and 23 (integrity violation) can condemn a row, 23505 (unique
+//! violation) never does, and every other code, unknown ones included, is the world's failure: hold.
+//!
+//! **Invariant:** no decision is ever made on the text of an error.
+
+use thiserror::Error;
+
+/// Why a statement did not do what it should.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// `PostgreSQL` is away, overloaded, read-only, or answers something nobody planned: try again later.
+    #[error("PostgreSQL does not serve: {0}")]
+    Away(#[source] sqlx::Error),
+    /// Nothing came back in time; the transaction may or may not have been committed.
+    #[error("PostgreSQL did not answer {0} in time")]
+    Silent(&'static str),
+    /// `PostgreSQL` refuses the row itself.
+    #[error("PostgreSQL refuses the row ({code})")]
+    Refused {
+        /// SQLSTATE.
+        code: String,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A unique constraint already has such a row.
+    #[error("constraint {constraint} has such a row already")]
+    Conflict {
+        /// The constraint's name.
+        constraint: String,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl StoreError {
+    /// Classifies a driver's error.
+    #[must_use]
+    pub fn classify(source: sqlx::Error) -> Self {
+        let Some(database) = source.as_database_error() else {
+            return Self::Away(source);
+        };
+        let code = database.code().unwrap_or_default().into_owned();
+        match code.as_str() {
+            "23505" => Self::Conflict {
+                constraint: database.constraint().unwrap_or_default().to_owned(),
+                source,
+            },
+            other if other.starts_with("22") || other.starts_with("23") => {
+                Self::Refused { code, source }
+            }
+            _ => Self::Away(source),
+        }
+    }
+
+    /// Whether the row, not the world, is at fault.
+    #[must_use]
+    pub fn condemns(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// Whether this says that `PostgreSQL` itself does not serve (rather than that it said no).
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Silent(_))
+    }
+
+    /// Whether trying again at once is right: a deadlock or a serialization failure.
+    #[must_use]
+    pub fn is_collision(&self) -> bool {
+        let Self::Away(source) = self else {
+            return false;
+        };
+        source
+            .as_database_error()
+            .and_then(|e| e.code())
+            .is_some_and(|code| code == "40P01" || code == "40001")
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::classify(source)
+    }
+}

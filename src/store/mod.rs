@@ -1,0 +1,15 @@
+//! PostgreSQL: every statement Leadline knows, and how its failures are classified.
+//!
+//! Enters: values of the other rooms. Leaves: rows, or a [`StoreError`] that says whether the row or
+//! the world is at fault. sqlx lives in this room only.
+//!
+//! **Invariant:** a transaction is begun in `write.rs` and nowhere else.
+
+mod error;
+mod pool;
+mod write;
+mod migrate;
+
+pub use error::StoreError;
+pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
+pub use pool::Store;

@@ -1,0 +1,91 @@
+//! The one place where a transaction is begun.
+//!
+//! It runs in a task of its own that is never aborted: a caller that goes away (a client that hangs
+//! up, a lane that is stopped) can therefore never leave an open transaction in the pool, which sqlx
+//! would hand to the next caller. A connection whose transaction did not end cleanly is thrown away.
+//!
+//! **Invariant:** a connection returns to the pool only after COMMIT or ROLLBACK was answered.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use tokio::time::timeout;
+
+use super::{Store, StoreError};
+
+/// Beyond the server's own statement timeout, how long a silent connection is listened to.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// Runs `work` in one transaction and commits it.
+    ///
+    /// Cancel-safe: dropping the future lets the transaction finish by itself.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after [`StoreError::Silent`] the transaction may or may not be committed.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a transaction must outlive its caller; it ends by itself"
+    )]
+    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
+    {
+        let store = self.clone();
+        match tokio::spawn(async move { store.transact(work).await }).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Silent("a transaction whose task ended early")),
+        }
+    }
+
+    async fn transact<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+    {
+        let mut connection = self.noted(self.pool.acquire().await)?;
+        let patience = self.config.statement_timeout + GRACE;
+        let worked = timeout(patience, async {
+            sqlx::query("BEGIN").execute(&mut *connection).await?;
+            work(&mut connection).await
+        });
+        let value = match worked.await {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => {
+                undo(connection, self.config.commit_deadline).await;
+                return self.noted(Err(error));
+            }
+            Err(_) => return Err(self.silent(connection, "a statement")),
+        };
+        match timeout(
+            self.config.commit_deadline,
+            sqlx::query("COMMIT").execute(&mut *connection),
+        )
+        .await
+        {
+            Ok(Ok(_)) => self.noted(Ok(value)),
+            Ok(Err(error)) => {
+                drop(connection.detach());
+                self.noted(Err(error))
+            }
+            Err(_) => Err(self.silent(connection, "a COMMIT")),
+        }
+    }
+
+    fn silent(&self, connection: PoolConnection<Postgres>, what: &'static str) -> StoreError {
+        drop(connection.detach());
+        self.note(false);
+        StoreError::Silent(what)
+    }
+}
+
+async fn undo(mut connection: PoolConnection<Postgres>, patience: Duration) {
+    let undone = timeout(patience, sqlx::query("ROLLBACK").execute(&mut *connection)).await;
+    if !matches!(undone, Ok(Ok(_))) {
+        drop(connection.detach());
+    }
+}
