@@ -15,5 +15,7 @@ pub mod lead;
 pub mod config;
 pub mod telemetry;
 pub mod lifecycle;
+pub mod broker;
 pub mod store;
+pub mod reply;
 pub mod intake;
