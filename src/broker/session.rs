@@ -171,3 +171,45 @@ impl Drop for Attempt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn attempts_on_a_silent_peer_end_in_time_and_leave_no_thread() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("amqp://a:b@{}/%2f", silent.local_addr().unwrap());
+        let timeout = Duration::from_millis(30);
+        let mut seen = 0;
+        for _ in 0..10 {
+            let uri = url.parse().unwrap();
+            let meanwhile = async {
+                tokio::time::sleep(timeout / 2).await;
+                io_threads()
+            };
+            let connecting = Session::connect(uri, "test", timeout, timeout);
+            let (attempt, threads) = tokio::join!(connecting, meanwhile);
+            seen += threads;
+            let said_nothing = matches!(attempt, Err(BrokerError::Silent("connection.open")));
+            assert!(said_nothing, "{attempt:?}");
+        }
+        assert!(seen > 0, "the threads have another name now");
+        let started = Instant::now();
+        while io_threads() > 0 {
+            assert!(started.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(timeout).await;
+        }
+    }
+
+    /// Threads of lapin in this process: no other unit test connects.
+    fn io_threads() -> usize {
+        std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .filter(|name| name.starts_with("lapin-io-loop"))
+            .count()
+    }
+}
