@@ -16,4 +16,5 @@ pub mod config;
 pub mod telemetry;
 pub mod lifecycle;
 pub mod store;
+pub mod record;
 pub mod intake;
