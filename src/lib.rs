@@ -15,6 +15,8 @@ pub mod lead;
 pub mod config;
 pub mod telemetry;
 pub mod lifecycle;
+pub mod broker;
 pub mod store;
 pub mod record;
+pub mod reply;
 pub mod intake;
