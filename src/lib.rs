@@ -19,4 +19,5 @@ pub mod broker;
 pub mod store;
 pub mod record;
 pub mod reply;
+pub mod worker;
 pub mod intake;
