@@ -20,8 +20,8 @@ pub(super) enum Attribution {
     Click(Click),
     /// The stored customer's click, whatever it is.
     Customer,
-    /// Nothing, for ever.
-    Rejected(Reason),
+    /// Nothing, for ever; the link is named where it is the reason.
+    Rejected(Reason, Option<Uuid>),
 }
 
 /// Decides for each entry, asking the store about those that could not be resolved at accept.
@@ -58,8 +58,7 @@ fn decide(entry: &Entry, answers: &mut impl Iterator<Item = Found>) -> Attributi
     let message = &entry.message;
     if is_unresolved(message) {
         let found = answers.next().unwrap_or_default();
-        return judge(message.workspace_id, found)
-            .map_or_else(Attribution::Rejected, Attribution::Click);
+        return judge(message.workspace_id, found);
     }
     match (&message.click_id, &message.resolved) {
         (Some(click_id), Some(resolved)) => Attribution::Click(Click {
@@ -72,16 +71,17 @@ fn decide(entry: &Entry, answers: &mut impl Iterator<Item = Found>) -> Attributi
     }
 }
 
-fn judge(workspace_id: Uuid, found: Found) -> Result<Click, Reason> {
-    let click = found.click.ok_or(Reason::ClickNotFound)?;
-    let link = found.link.ok_or(Reason::LinkNotFound)?;
-    if link.workspace_id != workspace_id {
-        return Err(Reason::LinkForeign);
-    }
-    if link.disabled {
-        Err(Reason::LinkDisabled)
-    } else {
-        Ok(click)
+fn judge(workspace_id: Uuid, found: Found) -> Attribution {
+    let Some(click) = found.click else {
+        return Attribution::Rejected(Reason::ClickNotFound, None);
+    };
+    match found.link {
+        None => Attribution::Rejected(Reason::LinkNotFound, Some(click.link_id)),
+        Some(link) if link.workspace_id != workspace_id => {
+            Attribution::Rejected(Reason::LinkForeign, Some(link.id))
+        }
+        Some(link) if link.disabled => Attribution::Rejected(Reason::LinkDisabled, Some(link.id)),
+        Some(_) => Attribution::Click(click),
     }
 }
 

@@ -13,5 +13,6 @@ mod keys;
 mod transaction;
 mod recorder;
 
+pub use batch::Batch;
 pub use recorder::{Limits, Recorder};
 pub use verdict::{Received, Recorded, Told, Verdict};

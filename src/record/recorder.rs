@@ -9,9 +9,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::{Entry, collapse};
+use super::batch::{Batch, Entry};
 use super::transaction::{record, sweep};
-use super::verdict::{Received, Recorded, Told, Verdict};
+use super::verdict::{Recorded, Told, Verdict};
 use crate::store::{Grave, Store, StoreError, Woken};
 use crate::telemetry::Metrics;
 
@@ -51,10 +51,9 @@ impl Recorder {
     ///
     /// # Errors
     /// [`StoreError`] when the world failed: hold the batch and try again.
-    pub async fn record(&self, batch: Vec<Received>) -> Result<Recorded, StoreError> {
-        let entries: Arc<[Entry]> = collapse(batch).into();
-        match self.attempt(Arc::clone(&entries), true).await {
-            Err(error) if error.condemns() => self.one_by_one(&entries).await,
+    pub async fn record(&self, batch: &Batch) -> Result<Recorded, StoreError> {
+        match self.attempt(batch.entries(), true).await {
+            Err(error) if error.condemns() => self.one_by_one(&batch.entries()).await,
             outcome => outcome,
         }
     }

@@ -88,7 +88,7 @@ pub(super) async fn sweep(
         entries.extend(expired.into_iter().map(Entry::new));
         attributions.resize(
             entries.len(),
-            Attribution::Rejected(Reason::CustomerNotFound),
+            Attribution::Rejected(Reason::CustomerNotFound, None),
         );
     }
     let all: Vec<(&Entry, &Attribution)> = entries.iter().zip(&attributions).collect();
@@ -187,15 +187,15 @@ fn row<'a>(
     clicks: &'a HashMap<CustomerKey, Click>,
 ) -> Option<NewLead<'a>> {
     let message = &entry.message;
-    let (click, reason) = match attribution {
+    let (click, rejected) = match attribution {
         Attribution::Click(click) => (Some(click), None),
-        Attribution::Rejected(reason) => (None, Some(*reason)),
+        Attribution::Rejected(reason, link_id) => (None, Some((*reason, *link_id))),
         Attribution::Customer => {
             let key = (message.workspace_id, message.customer_external_id.clone());
             (Some(clicks.get(&key)?), None)
         }
     };
-    let ending = match (reason, message.mode) {
+    let ending = match (rejected, message.mode) {
         (Some(_), _) => Ending::Rejected,
         (None, Mode::Deferred) => Ending::Deferred,
         (None, Mode::Async | Mode::Wait) => Ending::Recorded,
@@ -208,11 +208,13 @@ fn row<'a>(
         event_name: &message.event_name,
         mode: message.mode,
         ending,
-        reason,
+        reason: rejected.map(|(reason, _)| reason),
         quantity: message.quantity,
         follow_up: message.is_follow_up(),
         click_id: click.map_or(message.click_id.as_deref(), |click| Some(&click.click_id)),
-        link_id: click.map(|click| click.link_id),
+        link_id: click
+            .map(|click| click.link_id)
+            .or(rejected.and_then(|(_, link_id)| link_id)),
         clicked_at: click.map(|click| click.clicked_at),
         country: click.and_then(|click| click.country.as_deref()),
         metadata: message.metadata.as_deref(),

@@ -93,32 +93,51 @@ impl Tx {
         Ok(clicked)
     }
 
-    /// Gives a click to stored customers who have none; the new ones have theirs and do not match.
+    /// Gives a click to stored customers who have none, which is rare: one by one, in key order.
     async fn give_clicks(
         &mut self,
         arrivals: &[Arrival<'_>],
     ) -> Result<Vec<CustomerKey>, StoreError> {
-        let rows = sqlx::query!(
-            "UPDATE customers c
-            SET click_id = a.click_id, link_id = a.link_id, clicked_at = a.clicked_at, country = coalesce(c.country, a.country)
-            FROM (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::text[])
-                AS u(workspace_id, external_id, click_id, link_id, clicked_at, country)
-                ORDER BY workspace_id, external_id) AS a
-            WHERE c.workspace_id = a.workspace_id AND c.external_id = a.external_id AND c.click_id IS NULL
-            RETURNING c.workspace_id, c.external_id",
-            &arrivals.iter().map(|a| a.workspace_id).collect::<Vec<_>>(),
-            &arrivals.iter().map(|a| a.external_id).collect::<Vec<_>>() as &[&str],
-            &arrivals.iter().map(|a| a.click.click_id.as_str()).collect::<Vec<_>>() as &[&str],
-            &arrivals.iter().map(|a| a.click.link_id).collect::<Vec<_>>(),
-            &arrivals.iter().map(|a| a.click.clicked_at).collect::<Vec<_>>(),
-            &arrivals.iter().map(|a| a.click.country.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        let workspaces: Vec<Uuid> = arrivals.iter().map(|a| a.workspace_id).collect();
+        let external_ids: Vec<&str> = arrivals.iter().map(|a| a.external_id).collect();
+        let without: Vec<i64> = sqlx::query_scalar!(
+            r#"SELECT u.n AS "n!"
+            FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS u(workspace_id, external_id, n),
+            LATERAL (SELECT FROM customers WHERE workspace_id = u.workspace_id AND external_id = u.external_id
+                AND click_id IS NULL OFFSET 0) c
+            ORDER BY u.n"#,
+            &workspaces,
+            &external_ids as &[&str],
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        Ok(rows
+        let mut given = Vec::new();
+        let places = without
             .into_iter()
-            .map(|row| (row.workspace_id, row.external_id))
-            .collect())
+            .filter_map(|n| usize::try_from(n - 1).ok());
+        for arrival in places.filter_map(|place| arrivals.get(place)) {
+            if self.give_click(arrival).await? {
+                given.push((arrival.workspace_id, arrival.external_id.to_owned()));
+            }
+        }
+        Ok(given)
+    }
+
+    async fn give_click(&mut self, arrival: &Arrival<'_>) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "UPDATE customers
+            SET click_id = $3, link_id = $4, clicked_at = $5, country = coalesce(country, $6)
+            WHERE workspace_id = $1 AND external_id = $2 AND click_id IS NULL",
+            arrival.workspace_id,
+            arrival.external_id,
+            arrival.click.click_id,
+            arrival.click.link_id,
+            arrival.click.clicked_at,
+            arrival.click.country,
+        )
+        .execute(&mut *self.connection)
+        .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// The stored clicks of these customers; those without one are absent.
@@ -136,9 +155,9 @@ impl Tx {
         let rows = sqlx::query!(
             r#"SELECT c.workspace_id, c.external_id, c.click_id AS "click_id!", c.link_id AS "link_id!",
                 c.clicked_at AS "clicked_at!", c.country
-            FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::text[]) AS u(workspace_id, external_id)) AS a
-            JOIN customers c ON c.workspace_id = a.workspace_id AND c.external_id = a.external_id
-            WHERE c.click_id IS NOT NULL"#,
+            FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::text[]) AS u(workspace_id, external_id)) AS a,
+            LATERAL (SELECT * FROM customers WHERE workspace_id = a.workspace_id AND external_id = a.external_id
+                AND click_id IS NOT NULL OFFSET 0) AS c"#,
             workspaces,
             external_ids as &[&str],
         )

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::write::Tx;
 use super::{Store, StoreError};
+use crate::lead::text::has_nul;
 
 /// A message to be buried.
 #[derive(Debug, Clone)]
@@ -26,7 +27,8 @@ pub struct Grave {
 /// What makes a message the same message: its id, else the SHA-256 of its bytes.
 #[must_use]
 pub fn identity(message_id: Option<&str>, bytes: &[u8]) -> String {
-    message_id.map_or_else(
+    let storable = message_id.filter(|id| !id.is_empty() && !has_nul(id));
+    storable.map_or_else(
         || format!("sha256:{}", hex::encode(Sha256::digest(bytes))),
         str::to_owned,
     )
@@ -100,7 +102,7 @@ impl Tx {
             grave.identity,
             grave.workspace_id,
             grave.lead_id,
-            grave.reason,
+            grave.reason.replace('\0', "\u{FFFD}"),
             grave.message,
         )
         .execute(&mut *self.connection)

@@ -1,6 +1,8 @@
 //! What is already known of lead ids: ended, parked or buried.
 //!
 //! Enters: pairs of workspace and lead id. Leaves: what is stored of them; ids nobody knows are absent.
+//! Here and elsewhere `LATERAL … OFFSET 0` fixes the order of a join: look each of ours up by index,
+//! whatever the planner believes of a table that was empty when the statement was prepared.
 //!
 //! **Invariant:** a stored ending is read here and changed nowhere.
 
@@ -47,11 +49,14 @@ impl Tx {
         let rows = sqlx::query!(
             r#"WITH asked AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS a(workspace_id, id))
             SELECT l.id AS "id!", l.ending AS "ending!", l.reason, l.click_id, l.link_id
-            FROM asked JOIN leads l USING (workspace_id, id)
+            FROM asked, LATERAL (SELECT * FROM leads WHERE id = asked.id AND workspace_id = asked.workspace_id OFFSET 0) l
             UNION ALL
-            SELECT p.id, 'parked', NULL, NULL, NULL FROM asked JOIN parked_leads p USING (workspace_id, id)
+            SELECT p.id, 'parked', NULL, NULL, NULL
+            FROM asked, LATERAL (SELECT id FROM parked_leads
+                WHERE id = asked.id AND workspace_id = asked.workspace_id OFFSET 0) p
             UNION ALL
-            SELECT b.lead_id, 'buried', NULL, NULL, NULL FROM asked JOIN buried_leads b ON b.lead_id = asked.id"#,
+            SELECT b.lead_id, 'buried', NULL, NULL, NULL
+            FROM asked, LATERAL (SELECT lead_id FROM buried_leads WHERE lead_id = asked.id OFFSET 0) b"#,
             workspaces,
             ids,
         )

@@ -132,7 +132,7 @@ impl Tx {
         Ok(stored.into_iter().collect())
     }
 
-    /// Adds quantities to the counters of links; rows are locked in id order.
+    /// Adds quantities to the counters of links; `link_ids` sorted and unique, and so are the locks taken.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,9 +142,8 @@ impl Tx {
         quantities: &[i64],
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "UPDATE links SET leads = links.leads + d.quantity, last_lead_at = now()
-            FROM (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS u(id, quantity) ORDER BY id) AS d
-            WHERE links.id = d.id",
+            "UPDATE links SET leads = leads + ($2::bigint[])[array_position($1, id)], last_lead_at = now()
+            WHERE id = ANY($1::uuid[])",
             link_ids,
             quantities,
         )

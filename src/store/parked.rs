@@ -81,12 +81,19 @@ impl Tx {
             Woken,
             "DELETE FROM parked_leads WHERE (workspace_id, id) IN (
                 SELECT p.workspace_id, p.id
-                FROM unnest($1::uuid[], $2::text[]) AS u(workspace_id, external_id)
-                JOIN parked_leads p ON p.workspace_id = u.workspace_id AND p.customer_external_id = u.external_id
-                FOR UPDATE OF p SKIP LOCKED)
+                FROM unnest($1::uuid[], $2::text[]) AS u(workspace_id, external_id),
+                LATERAL (SELECT workspace_id, id FROM parked_leads
+                    WHERE workspace_id = u.workspace_id AND customer_external_id = u.external_id
+                    FOR UPDATE SKIP LOCKED) p)
             RETURNING workspace_id, id, message, reply_to",
-            &customers.iter().map(|(workspace, _)| *workspace).collect::<Vec<_>>(),
-            &customers.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>() as &[&str],
+            &customers
+                .iter()
+                .map(|(workspace, _)| *workspace)
+                .collect::<Vec<_>>(),
+            &customers
+                .iter()
+                .map(|(_, id)| id.as_str())
+                .collect::<Vec<_>>() as &[&str],
         )
         .fetch_all(&mut *self.connection)
         .await?;

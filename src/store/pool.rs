@@ -59,6 +59,8 @@ impl Store {
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
+                ("enable_material", "off"),
+                ("enable_bitmapscan", "off"),
                 ("plan_cache_mode", "force_generic_plan"),
                 ("jit", "off"),
             ]);

@@ -139,8 +139,8 @@ async fn find(
             c.clicked_at AS "customer_clicked_at?", c.country AS "customer_country?"
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[])
             WITH ORDINALITY AS q(workspace_id, external_id, event_key, click_id, link_id, n)
-        LEFT JOIN leads l ON l.workspace_id = q.workspace_id AND l.customer_external_id = q.external_id
-            AND l.event_key = q.event_key AND l.ending = 'recorded'
+        LEFT JOIN LATERAL (SELECT id FROM leads WHERE workspace_id = q.workspace_id
+            AND customer_external_id = q.external_id AND event_key = q.event_key AND ending = 'recorded' OFFSET 0) l ON true
         LEFT JOIN clicks cl ON cl.id = q.click_id
         LEFT JOIN customers c ON c.workspace_id = q.workspace_id AND c.external_id = q.external_id
         LEFT JOIN links k ON k.id = coalesce(q.link_id, cl.link_id, CASE WHEN q.click_id IS NULL THEN c.link_id END)
