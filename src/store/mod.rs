@@ -9,7 +9,13 @@ mod error;
 mod pool;
 mod write;
 mod migrate;
+mod ledger;
+mod lookup;
+mod graves;
 
 pub use error::StoreError;
+pub use graves::{Grave, GraveFilter};
+pub use ledger::{CounterFault, EndingCount, LedgerRow, PlacedRow, Span, UnderWay};
+pub use lookup::{FoundLead, ParkedLead};
 pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
 pub use pool::Store;
