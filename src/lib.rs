@@ -17,3 +17,6 @@ pub mod telemetry;
 pub mod lifecycle;
 pub mod store;
 pub mod intake;
+pub mod broker;
+pub mod app;
+pub mod cli;

@@ -12,7 +12,7 @@ use super::{Store, StoreError};
 
 /// One buried message.
 #[derive(Debug, Clone)]
-pub struct Grave {
+pub struct BuriedLead {
     /// The row's own id.
     pub id: Uuid,
     /// Message id, or SHA-256 of the bytes where there was none.
@@ -35,7 +35,7 @@ pub struct Grave {
 
 /// Which graves to list, newest first.
 #[derive(Debug, Clone, Default)]
-pub struct GraveFilter {
+pub struct BuriedFilter {
     /// Only reasons that contain this text, whatever its case.
     pub reason: Option<String>,
     /// Only this tenant's.
@@ -51,9 +51,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn graves(&self, filter: &GraveFilter) -> Result<Vec<Grave>, StoreError> {
+    pub async fn buried_leads(&self, filter: &BuriedFilter) -> Result<Vec<BuriedLead>, StoreError> {
         let graves = sqlx::query_as!(
-            Grave,
+            BuriedLead,
             "SELECT id, identity, workspace_id, lead_id, reason, message, buried_at, replayed_as, replayed_at
              FROM buried_leads
              WHERE ($1::text IS NULL OR strpos(lower(reason), lower($1)) > 0)
@@ -73,9 +73,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn grave(&self, id: Uuid) -> Result<Option<Grave>, StoreError> {
+    pub async fn buried_lead(&self, id: Uuid) -> Result<Option<BuriedLead>, StoreError> {
         let grave = sqlx::query_as!(
-            Grave,
+            BuriedLead,
             "SELECT id, identity, workspace_id, lead_id, reason, message, buried_at, replayed_as, replayed_at
              FROM buried_leads WHERE id = $1 OR lead_id = $1 OR identity = $1::uuid::text
              ORDER BY buried_at DESC LIMIT 1",
@@ -90,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn grave_replayed_as(&self, lead_id: Uuid) -> Result<Option<Uuid>, StoreError> {
+    pub async fn replay_of(&self, lead_id: Uuid) -> Result<Option<Uuid>, StoreError> {
         let grave = sqlx::query_scalar!(
             "SELECT id FROM buried_leads WHERE replayed_as = $1 LIMIT 1",
             lead_id
@@ -122,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn discard_grave(&self, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn discard_buried(&self, id: Uuid) -> Result<bool, StoreError> {
         let gone = sqlx::query!("DELETE FROM buried_leads WHERE id = $1", id)
             .execute(&self.pool)
             .await;
