@@ -196,7 +196,10 @@ impl Store {
         keys: &[LeadKey],
     ) -> Result<Vec<(LeadKey, i64)>, StoreError> {
         let workspaces: Vec<Uuid> = keys.iter().map(|key| key.workspace_id).collect();
-        let customers: Vec<&str> = keys.iter().map(|k| k.customer_external_id.as_str()).collect();
+        let customers: Vec<&str> = keys
+            .iter()
+            .map(|k| k.customer_external_id.as_str())
+            .collect();
         let events: Vec<&str> = keys.iter().map(|key| key.event_key.as_str()).collect();
         let counts = sqlx::query!(
             r#"SELECT l.workspace_id, l.customer_external_id, l.event_key, count(*) AS "rows!"

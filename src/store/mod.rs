@@ -14,7 +14,7 @@ mod lookup;
 mod graves;
 
 pub use error::StoreError;
-pub use graves::{Grave, GraveFilter};
+pub use graves::{BuriedFilter, BuriedLead};
 pub use ledger::{CounterFault, EndingCount, LedgerRow, PlacedRow, Span, UnderWay};
 pub use lookup::{FoundLead, ParkedLead};
 pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
