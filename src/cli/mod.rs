@@ -24,10 +24,10 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::Builder;
 
+use crate::app::Role;
 use args::{Cli, Command};
 use error::CliError;
 use out::{Out, complain};
-use serve::Role;
 
 /// How long threads that block may hold up the exit.
 const LAST_THREADS: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{All, Api, Worker};
+use crate::app::{App, Role};
 use crate::config;
 use crate::lifecycle::Stop;
 use crate::telemetry;
@@ -20,17 +20,6 @@ use super::out::complain;
 
 /// After the hard stop, how long the tasks may take to be dropped.
 const DROPPING: Duration = Duration::from_secs(3);
-
-/// Which processes' work this one does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Takes requests.
-    Api,
-    /// Records leads.
-    Worker,
-    /// Both.
-    All,
-}
 
 /// Serves until stopped; returns the exit code.
 ///
@@ -42,23 +31,10 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
     let mut signals = Signals::listen()?;
     let stop = Stop::new();
     let app = async {
-        match role {
-            Role::Api => {
-                let app = Api::build(&config).await.map_err(failed)?;
-                tracing::info!(address = %app.address(), metrics = %app.metrics_address(), "api listens");
-                app.run(stop.clone()).await.map_err(failed)
-            }
-            Role::Worker => {
-                let app = Worker::build(&config).await.map_err(failed)?;
-                tracing::info!(metrics = %app.metrics_address(), "worker works");
-                app.run(stop.clone()).await.map_err(failed)
-            }
-            Role::All => {
-                let app = All::build(&config).await.map_err(failed)?;
-                tracing::info!(address = %app.address(), metrics = %app.metrics_address(), "api listens, worker works");
-                app.run(stop.clone()).await.map_err(failed)
-            }
-        }
+        let app = App::build(&config, role).await.map_err(failed)?;
+        let (address, metrics) = (app.address().map(tracing::field::display), app.metrics_address());
+        tracing::info!(address, %metrics, ?role, "serving");
+        app.run(stop.clone()).await.map_err(failed)
     };
     let budget = config.lifecycle.stop_budget;
     let left = tokio::select! {
