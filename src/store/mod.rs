@@ -15,11 +15,17 @@ mod arrivals;
 mod leads;
 mod parked;
 mod buried;
+mod ledger;
+mod lookup;
+mod graves;
 
 pub use arrivals::{Arrival, Click, CustomerKey};
 pub use buried::{Grave, identity};
 pub use endings::{Ended, Known};
 pub use error::StoreError;
+pub use graves::{BuriedFilter, BuriedLead};
+pub use ledger::{CounterFault, EndingCount, LedgerRow, PlacedRow, Span, UnderWay};
+pub use lookup::{FoundLead, ParkedLead};
 pub use leads::NewLead;
 pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
 pub use parked::{NewParked, Woken};
