@@ -17,3 +17,4 @@ pub mod telemetry;
 pub mod lifecycle;
 pub mod store;
 pub mod intake;
+pub mod http;

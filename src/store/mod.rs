@@ -9,7 +9,22 @@ mod error;
 mod pool;
 mod write;
 mod migrate;
+mod workspaces;
+mod domains;
+mod keys;
+mod links;
+mod link_lists;
+mod clicks;
+mod customers;
 
 pub use error::StoreError;
 pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
 pub use pool::Store;
+
+pub use clicks::{ClickTarget, NewClick};
+pub use customers::{Customer, CustomerChange, CustomerError, CustomerFilter, CustomerName};
+pub use domains::Domain;
+pub use keys::{CreatedKey, KeyHash, KeyKind, KeyRow, Opened, key_hash};
+pub use link_lists::{LinkFilter, LinkOrder, Page};
+pub use links::{Link, LinkError, LinkName};
+pub use workspaces::{Workspace, WorkspaceChange, WorkspaceError};
