@@ -21,3 +21,5 @@ pub mod record;
 pub mod reply;
 pub mod worker;
 pub mod intake;
+pub mod http;
+pub mod app;

@@ -15,6 +15,13 @@ mod arrivals;
 mod leads;
 mod parked;
 mod buried;
+mod workspaces;
+mod domains;
+mod keys;
+mod links;
+mod link_lists;
+mod clicks;
+mod customers;
 
 pub use arrivals::{Arrival, Click, CustomerKey};
 pub use buried::{Grave, identity};
@@ -26,3 +33,11 @@ pub use parked::{NewParked, Woken};
 pub use pool::Store;
 pub use resolve::{Found, FoundCustomer, FoundLink, Question};
 pub use write::Tx;
+
+pub use clicks::{ClickTarget, NewClick};
+pub use customers::{Customer, CustomerChange, CustomerError, CustomerFilter, CustomerName};
+pub use domains::Domain;
+pub use keys::{CreatedKey, KeyHash, KeyKind, KeyRow, Opened, key_hash};
+pub use link_lists::{LinkFilter, LinkOrder, Page};
+pub use links::{Link, LinkError, LinkName};
+pub use workspaces::{Workspace, WorkspaceChange, WorkspaceError};
