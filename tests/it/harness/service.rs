@@ -7,15 +7,17 @@ use std::net::SocketAddr;
 use leadline::app::{App, Role};
 use leadline::lifecycle::{Ended, Stop};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::Harness;
-use super::eventually::{eventually, holds};
+use super::eventually::{PATIENCE, eventually, holds};
 
 /// One running API or worker.
 #[derive(Debug)]
 pub(crate) struct Service {
     /// The API's address; a worker's is that of its metrics.
     pub(crate) address: SocketAddr,
+    role: Role,
     stop: Stop,
     task: JoinHandle<Result<usize, Ended>>,
 }
@@ -24,17 +26,17 @@ impl Service {
     /// Soft stop: it finishes what it holds.
     pub(crate) async fn stop(self) {
         self.stop.ask();
-        assert_eq!(
-            self.task.await.unwrap(),
-            Ok(0),
-            "a stop that left tasks behind"
-        );
+        let ended = timeout(PATIENCE, self.task).await;
+        let left = ended.unwrap_or_else(|_| panic!("{:?} did not stop", self.role));
+        assert_eq!(left.unwrap(), Ok(0), "a stop that left tasks behind");
     }
 
     /// Hard stop: it drops what it holds.
     pub(crate) async fn kill(self) {
         self.stop.force();
-        self.task.await.unwrap().ok();
+        let ended = timeout(PATIENCE, self.task).await;
+        let left = ended.unwrap_or_else(|_| panic!("{:?} did not let itself be killed", self.role));
+        left.unwrap().ok();
     }
 }
 
@@ -63,6 +65,7 @@ impl Harness {
         self.ready(metrics).await;
         Service {
             address,
+            role,
             stop,
             task,
         }
