@@ -23,3 +23,4 @@ pub mod worker;
 pub mod intake;
 pub mod http;
 pub mod app;
+pub mod cli;

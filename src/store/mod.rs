@@ -22,11 +22,17 @@ mod links;
 mod link_lists;
 mod clicks;
 mod customers;
+mod ledger;
+mod lookup;
+mod graves;
 
 pub use arrivals::{Arrival, Click, CustomerKey};
 pub use buried::{Grave, identity};
 pub use endings::{Ended, Known};
 pub use error::StoreError;
+pub use graves::{BuriedFilter, BuriedLead};
+pub use ledger::{CounterFault, EndingCount, LedgerRow, PlacedRow, Span, UnderWay};
+pub use lookup::{FoundLead, ParkedLead};
 pub use leads::NewLead;
 pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
 pub use parked::{NewParked, Woken};
