@@ -115,21 +115,21 @@ cmd_up() {
 # serve: until a signal (ours to stop it), or until leadline ends by itself.
 serve() {
     local pid code=0
-    pid=$(pid_of leadline) || die "leadline has ended: $(tail -n 1 "$DEV/leadline.log")"
+    pid=$(pid_of leadline) || die "leadline has ended: $(last_line "$DEV/leadline.log" .)"
     say "serving on $LEADLINE_URL; Ctrl-C stops; log in .dev/leadline.log"
     SERVING=1
-    wait "$pid" || code=$?
+    wait "$pid" 2>/dev/null || code=$?
     if [ "$STOPPED" = 1 ]; then
         APP_OURS=0
         stop_app || exit 1
         code=0
-        wait "$pid" || code=$?
+        wait "$pid" 2>/dev/null || code=$?
         # 127: bash has reaped it and told us already.
         if [ "$code" != 0 ] && [ "$code" != 127 ]; then die "leadline ended with status $code (.dev/leadline.log)"; fi
         return 0
     fi
     APP_OURS=0
-    [ "$code" = 0 ] || die "leadline died (status $code): $(tail -n 1 "$DEV/leadline.log")"
+    [ "$code" = 0 ] || die "leadline died (status $code): $(last_line "$DEV/leadline.log" .)"
     say "leadline was stopped from elsewhere"
 }
 

@@ -21,13 +21,9 @@ maintenance_url() {
     printf '%s/%s%s' "${base%/*}" "$1" "$query"
 }
 
-# admin_sql SQL: in the maintenance database.
-admin_sql() {
-    if [ "$EXTERNAL" = 1 ]; then
-        "$PSQL" -X "$TEST_DATABASE_URL" -v ON_ERROR_STOP=1 -qc "$1"
-    else
-        private_psql postgres -v ON_ERROR_STOP=1 -qc "$1"
-    fi
+# admin_psql ARGS...: in the maintenance database.
+admin_psql() {
+    if [ "$EXTERNAL" = 1 ]; then "$PSQL" -X "$TEST_DATABASE_URL" "$@"; else private_psql postgres "$@"; fi
 }
 
 test_urls() {
@@ -37,8 +33,8 @@ test_urls() {
 }
 
 fresh_lint_database() {
-    admin_sql "set client_min_messages = warning; drop database if exists $LINT_DATABASE with (force)" &&
-        admin_sql "create database $LINT_DATABASE"
+    admin_psql -v ON_ERROR_STOP=1 -q -c 'set client_min_messages = warning' \
+        -c "drop database if exists $LINT_DATABASE with (force)" -c "create database $LINT_DATABASE"
 }
 
 # test ------------------------------------------------------------------------------------------------------------------

@@ -110,14 +110,14 @@ spawn() {
     if [ -f "$log" ] && [ "$(stat -c %s "$log")" -gt 20000000 ]; then mv -f "$log" "$log.1"; fi
     (cd "$folder" && exec setsid "$@") </dev/null >>"$log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
     pid=$!
-    printf '%s %s\n' "$pid" "$(proc_start "$pid" || true)" >"$RUN/$name.pid"
+    printf '%s %s %s\n' "$pid" "$(proc_start "$pid" || echo gone)" "$ROOT" >"$RUN/$name.pid"
 }
 
-# pid_of NAME: the pid of what spawn started, if it still lives.
+# pid_of NAME: the pid of what spawn started, if it still lives. The path tells a copied checkout from its original.
 pid_of() {
-    local pid start
-    { read -r pid start <"$RUN/$1.pid"; } 2>/dev/null || return 1
-    [ -n "$start" ] && [ "$(proc_start "$pid" || true)" = "$start" ] || return 1
+    local pid start checkout
+    { read -r pid start checkout <"$RUN/$1.pid"; } 2>/dev/null || return 1
+    [ "$checkout" = "$ROOT" ] && [ "$(proc_start "$pid" || true)" = "$start" ] || return 1
     printf '%s' "$pid"
 }
 
@@ -144,10 +144,12 @@ stop_process() {
 # leftovers FOLDER: engine processes that still work in FOLDER although nothing remembers them: the children of a killed
 # server, or a server whose pid file was lost.
 leftovers() {
-    local proc comm
+    local proc comm known
+    known=" $(pid_of postgres || true) $(pid_of rabbitmq || true) $(pid_of epmd || true) "
     for proc in /proc/[0-9]*; do
         { IFS= read -r comm <"$proc/comm"; } 2>/dev/null || continue
         case $comm in postgres | beam.smp | epmd) ;; *) continue ;; esac
+        [[ $known != *" ${proc#/proc/} "* ]] || continue
         [ "$(readlink "$proc/cwd" 2>/dev/null || true)" = "$1" ] || continue
         if proc_start "${proc#/proc/}" >/dev/null; then printf '%s\n' "${proc#/proc/}"; fi
     done

@@ -32,6 +32,9 @@ private_urls() {
 # check_engine_ports: before anything is installed or built.
 check_engine_ports() {
     if [ "$EXTERNAL" = 1 ]; then return 0; fi
+    lock
+    clear_engine_leftovers
+    unlock
     check_port LEADLINE_DEV_PG_PORT postgres
     check_port LEADLINE_DEV_MQ_PORT rabbitmq
     check_port LEADLINE_DEV_MQ_DIST_PORT rabbitmq
@@ -45,14 +48,14 @@ start_engines() {
         return 0
     fi
     lock
+    clear_engine_leftovers
     make_engine_folders
     save_ports
     pid_of postgres >/dev/null || fresh+=(PostgreSQL)
     pid_of rabbitmq >/dev/null || fresh+=(RabbitMQ)
     if [ "${#fresh[@]}" -gt 0 ]; then say "starting private engines: ${fresh[*]}"; fi
-    # RabbitMQ takes longer: first, so that the two start side by side.
-    start_epmd
-    if ! pid_of rabbitmq >/dev/null; then start_rabbitmq; fi
+    # RabbitMQ takes longer: first, so that the two start side by side. A running one may have lost its epmd.
+    if pid_of rabbitmq >/dev/null; then start_epmd; else start_rabbitmq; fi
     if ! pid_of postgres >/dev/null; then start_postgres; fi
     await_postgres
     await_rabbitmq
@@ -60,6 +63,14 @@ start_engines() {
     if [ "${#fresh[@]}" -gt 0 ]; then
         say "engines ready in $((SECONDS - started)) s: PostgreSQL on 127.0.0.1:$LEADLINE_DEV_PG_PORT, RabbitMQ on 127.0.0.1:$LEADLINE_DEV_MQ_PORT"
     fi
+}
+
+# clear_engine_leftovers: what a killed server left behind, and servers whose pid files were lost.
+clear_engine_leftovers() {
+    local data
+    data=$(realpath "$ENGINES" 2>/dev/null) || return 0
+    pid_of postgres >/dev/null || clear_leftovers "$data/pg/data"
+    pid_of rabbitmq >/dev/null || clear_leftovers "$data/mq"
 }
 
 stop_engines() {
@@ -70,6 +81,7 @@ stop_engines() {
     stop_process epmd TERM 5 || true
     # INT is Postgres's "fast": sessions are cut, committed work is kept.
     stop_process postgres INT 40 || true
+    clear_engine_leftovers
     if [ "${#were[@]}" -gt 0 ]; then say "stopped ${were[*]}"; fi
 }
 
@@ -132,7 +144,6 @@ fits_here() {
 
 start_postgres() {
     local major
-    clear_leftovers "$PG/data"
     if [ -s "$PG/data/PG_VERSION" ]; then
         major=$(cat "$PG/data/PG_VERSION")
         find_postgres "$major" ||
@@ -141,7 +152,7 @@ start_postgres() {
         find_postgres || die "PostgreSQL is missing"
         init_postgres
     fi
-    # clear_leftovers has seen to it that nobody uses the folder: the file can only be a dead server's, whose pid may by
+    # clear_engine_leftovers has seen to it that nobody uses the folder: the file can only be a dead server's, whose pid may by
     # now be another process's, and then Postgres would refuse to start.
     rm -f "$PG/data/postmaster.pid"
     write_postgres_conf
@@ -232,8 +243,7 @@ start_epmd() {
 
 start_rabbitmq() {
     find_rabbitmq || die "RabbitMQ is missing"
-    clear_leftovers "$MQ"
-    start_epmd      # clear_leftovers takes an epmd along that nothing remembers
+    start_epmd
     # A node killed during its very first start leaves a half-made database that it will not boot from again.
     if [ ! -e "$MQ/whole" ]; then rm -rf "$MQ/data"; fi
     write_rabbitmq_conf
