@@ -41,3 +41,4 @@ mod customers;
 mod workspaces;
 #[cfg(test)]
 mod auth;
+mod server;
