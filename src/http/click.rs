@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** an id of a visit that counts is answered only after its row is committed.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header::REFERER;
 use axum::http::{Extensions, HeaderMap, Uri};
@@ -20,10 +22,15 @@ use super::visitor::{self, Visitor};
 use super::{Http, Problem, bots, origin};
 use crate::lead::message::whole_millis;
 use crate::lead::{TrackClick, id};
+use crate::lifecycle::Stop;
 use crate::store::{ClickTarget, NewClick};
 
 const NO_TRACK: &str = "dub-no-track";
 const REFERRER_MAX: usize = 2048;
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_SOON: Duration = Duration::from_secs(1);
+/// As many as one statement of the store forgets.
+const FORGET_FULL: u64 = 1000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,6 +103,21 @@ pub(super) async fn track(
     };
     let click_id = http.store.claim_click(&target.visitor, &click).await?;
     Ok(answer(&target, &click_id))
+}
+
+/// Forgets expired reuse of clicks, a thousand at a time, until the stop. Any number of processes may.
+pub async fn forget_visitors(http: Http, stop: Stop) {
+    let mut pause = FORGET_EVERY;
+    while stop.unless_asked(tokio::time::sleep(pause)).await.is_some() {
+        pause = match http.store.forget_visitors().await {
+            Ok(forgotten) if forgotten >= FORGET_FULL => FORGET_SOON,
+            Ok(_) => FORGET_EVERY,
+            Err(error) => {
+                tracing::debug!(error = %error, "expired visitors not forgotten");
+                FORGET_EVERY
+            }
+        };
+    }
 }
 
 /// Whether the query holds a parameter, with any value.

@@ -27,6 +27,7 @@ mod customers;
 mod workspaces;
 mod probes;
 
+pub use click::forget_visitors;
 pub use problem::Problem;
 pub use router::{admin_router, router};
 pub use server::serve;

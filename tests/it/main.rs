@@ -29,3 +29,16 @@ mod poison;
 mod outages;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod http_setup;
+#[cfg(test)]
+mod links;
+#[cfg(test)]
+mod clicks;
+#[cfg(test)]
+mod customers;
+#[cfg(test)]
+mod workspaces;
+#[cfg(test)]
+mod auth;
+mod server;
