@@ -67,10 +67,7 @@ impl App {
     /// [`StartError`] when the application could never run as configured.
     pub async fn build(config: &Config, role: Role) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
-        metrics
-            .build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let health = Health::default();
         let stage = || Tasks::new(Stop::new());
         let (mut doors, mut lanes, mut ground) = (stage(), stage(), stage());
@@ -78,19 +75,9 @@ impl App {
         let link = Link::start(&config.broker, &health, &metrics, &mut ground);
         let mut address = None;
         if role != Role::Worker {
-            let store = Store::connect(
-                &config.store,
-                "api",
-                config.store.api_connections,
-                &health,
-                &metrics,
-            )?;
+            let store = Store::connect(&config.store, "api", config.store.api_connections, &health, &metrics)?;
             refuse_old_schema(&store).await?;
-            let waiters = Waiters::new(
-                config.reply.max_waiters,
-                config.intake.workspace_share,
-                &metrics,
-            );
+            let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, &metrics);
             let listener = Listener::start(&link, &waiters, &metrics, &mut ground);
             let parts = Parts {
                 store: store.clone(),
@@ -103,60 +90,24 @@ impl App {
             watch(&store, &mut ground);
             let socket = listen(config.http.listen).await?;
             address = socket.local_addr().ok();
-            let front = http::Http::new(
-                intake,
-                store,
-                &config.http,
-                &config.store,
-                &health,
-                &metrics,
-                doors.stop(),
-            );
-            let (router, limits, stop) = (
-                http::router(front),
-                config.http.clone(),
-                doors.stop().clone(),
-            );
-            doors.spawn("http", async move {
-                http::serve(socket, router, &limits, stop).await
-            });
+            let front = http::Http::new(intake, &store, &config.http, &config.store, &health, &metrics, doors.stop());
+            let (router, limits, stop) = (http::router(front), config.http.clone(), doors.stop().clone());
+            doors.spawn("http", async move { http::serve(socket, router, &limits, stop).await });
         }
         if role != Role::Api {
-            let store = Store::connect(
-                &config.store,
-                "worker",
-                worker::connections(&config.worker),
-                &health,
-                &metrics,
-            )?;
+            let store =
+                Store::connect(&config.store, "worker", worker::connections(&config.worker), &health, &metrics)?;
             refuse_old_schema(&store).await?;
             watch(&store, &mut ground);
-            let bench = worker::Bench {
-                link,
-                publisher: publisher.clone(),
-                store,
-                metrics: metrics.clone(),
-            };
+            let bench = worker::Bench { link, publisher: publisher.clone(), store, metrics: metrics.clone() };
             worker::start(&bench, &config.worker, &mut lanes);
         }
         let socket = listen(config.http.metrics_listen).await?;
         let metrics_address = socket.local_addr().unwrap_or(config.http.metrics_listen);
-        let (router, limits) = (
-            http::admin_router(&health, &metrics, doors.stop()),
-            config.http.clone(),
-        );
+        let (router, limits) = (http::admin_router(health.clone(), metrics.clone(), doors.stop().clone()), config.http.clone());
         let stop = ground.stop().clone();
-        ground.spawn("metrics", async move {
-            http::serve(socket, router, &limits, stop).await
-        });
-        Ok(Self {
-            address,
-            metrics_address,
-            doors,
-            lanes,
-            ground,
-            publisher,
-        })
+        ground.spawn("metrics", async move { http::serve(socket, router, &limits, stop).await });
+        Ok(Self { address, metrics_address, doors, lanes, ground, publisher })
     }
 
     /// Where the API listens; `None` for a worker.
@@ -178,18 +129,8 @@ impl App {
     /// # Errors
     /// [`Ended`] when a task ended before anybody asked it to.
     pub async fn run(self, stop: Stop) -> Result<usize, Ended> {
-        let Self {
-            doors,
-            lanes,
-            ground,
-            publisher,
-            ..
-        } = self;
-        let stages = [
-            doors.stop().clone(),
-            lanes.stop().clone(),
-            ground.stop().clone(),
-        ];
+        let Self { doors, lanes, ground, publisher, .. } = self;
+        let stages = [doors.stop().clone(), lanes.stop().clone(), ground.stop().clone()];
         let [first, second, third] = &stages;
         tokio::select! {
             () = stop.asked() => tracing::info!("stopping"),
@@ -223,9 +164,7 @@ async fn close(tasks: Tasks, stop: &Stop) -> Result<usize, Ended> {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen(address, error))
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
 }
 
 /// A schema known to be older stops the start; a database that is away does not.

@@ -21,5 +21,6 @@ pub mod record;
 pub mod reply;
 pub mod worker;
 pub mod intake;
+pub mod http;
 pub mod app;
 pub mod cli;
