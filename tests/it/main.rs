@@ -2,4 +2,5 @@
 //!
 //! **Invariant:** no test shares a table or a queue with another.
 
+#[cfg(test)]
 mod cli;
