@@ -32,7 +32,10 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
     let stop = Stop::new();
     let app = async {
         let app = App::build(&config, role).await.map_err(failed)?;
-        let (address, metrics) = (app.address().map(tracing::field::display), app.metrics_address());
+        let (address, metrics) = (
+            app.address().map(tracing::field::display),
+            app.metrics_address(),
+        );
         tracing::info!(address, %metrics, ?role, "serving");
         app.run(stop.clone()).await.map_err(failed)
     };

@@ -144,7 +144,8 @@ async fn serve(
             .unless_asked(async { queue.lock().await.recv_many(&mut asks, most).await })
             .await;
         if taken.is_none_or(|n| n == 0) {
-            return;
+            // Whoever asks has ended before the stop of this stage: nothing comes any more.
+            return stop.asked().await;
         }
         asks.retain(|ask| !ask.answer.is_closed());
         let (questions, answers): (Vec<Question>, Vec<_>) =

@@ -49,34 +49,6 @@ fn pick(list: &'static str, bits: u64) -> &'static str {
     list.split(' ').nth(n).unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_three_capitalised_words_and_stay() {
-        let workspace = Uuid::from_u128(1);
-        for n in 0..1000 {
-            let name = stable_name(workspace, &n.to_string());
-            let words: Vec<&str> = name.split(' ').collect();
-            assert_eq!(words.len(), 3, "{name}");
-            assert!(
-                words.iter().all(|w| w.len() > 1
-                    && w.starts_with(|c: char| c.is_ascii_uppercase())
-                    && w.bytes().skip(1).all(|b| b.is_ascii_lowercase())),
-                "{name}"
-            );
-        }
-        assert_eq!(stable_name(workspace, "customer"), GOLDEN);
-        assert_eq!(
-            display_name(Some(""), Some("a@b.co"), workspace, "customer"),
-            "a@b.co"
-        );
-    }
-
-    const GOLDEN: &str = "Able Peach Raven";
-}
-
 const ADJECTIVES: &str = "\
     Able Agile Alert Amber Ample Apt Arctic Ardent Autumn Avid Balmy Big Blithe Bold Bouncy Brave \
     Breezy Brief Bright Brisk Broad Busy Calm Candid Canny Careful Cheery Chief Civil Clear Clever \
@@ -110,3 +82,31 @@ const ANIMALS: &str = "\
     Rabbit Raccoon Raven Reindeer Robin Sable Salamander Seal Serval Shrew Skink Skylark Sparrow \
     Squirrel Starling Stoat Stork Swallow Swan Tamarin Tapir Tern Thrush Toucan Trout Turtle Vicuna \
     Viper Vole Wallaby Walrus Warbler Weasel Whale Wolf Wolverine Wombat Woodpecker Wren Yak Zebra";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_three_capitalised_words_and_stay() {
+        let workspace = Uuid::from_u128(1);
+        for n in 0..1000 {
+            let name = stable_name(workspace, &n.to_string());
+            let words: Vec<&str> = name.split(' ').collect();
+            assert_eq!(words.len(), 3, "{name}");
+            assert!(
+                words.iter().all(|w| w.len() > 1
+                    && w.starts_with(|c: char| c.is_ascii_uppercase())
+                    && w.bytes().skip(1).all(|b| b.is_ascii_lowercase())),
+                "{name}"
+            );
+        }
+        assert_eq!(stable_name(workspace, "customer"), GOLDEN);
+        assert_eq!(
+            display_name(Some(""), Some("a@b.co"), workspace, "customer"),
+            "a@b.co"
+        );
+    }
+
+    const GOLDEN: &str = "Able Peach Raven";
+}

@@ -18,6 +18,8 @@ use crate::config;
 use crate::lifecycle::{Engine, Health};
 use crate::telemetry::Metrics;
 
+/// Connections kept open, so that the first requests after a start need not wait for one.
+const WARM: u32 = 3;
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Access to `PostgreSQL`; clones share one pool.
@@ -66,6 +68,7 @@ impl Store {
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
+            .min_connections(connections.min(WARM))
             .acquire_timeout(config.acquire_timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, about| {

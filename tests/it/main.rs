@@ -42,3 +42,5 @@ mod workspaces;
 #[cfg(test)]
 mod auth;
 mod server;
+#[cfg(test)]
+mod cli;

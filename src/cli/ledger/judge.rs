@@ -77,8 +77,11 @@ pub(super) fn difference(line: &DiaryLine, row: &LedgerRow) -> Option<String> {
     if row.follow_up != sent.is_none() {
         return Some("one of row and request is a follow-up, the other is not".to_owned());
     }
+    // A rejected or duplicate row may lack the click it was sent with.
     let stored = row.click_id.as_deref();
-    if sent.is_some() && stored != sent {
+    let attributed =
+        row.ending == Ending::Recorded.as_str() || row.ending == Ending::Deferred.as_str();
+    if sent.is_some() && stored != sent && (attributed || stored.is_some()) {
         return Some(format!(
             "its row has click {:?}, the request had {:?}",
             stored.unwrap_or_default(),
@@ -190,8 +193,8 @@ fn without_row(line: &DiaryLine, parked: bool, settled: bool) -> Option<String> 
 
 /// Whether a stored ending contradicts the answer.
 fn wrong_ending(line: &DiaryLine, row: &LedgerRow, ending: Ending) -> Option<String> {
-    let own = difference(line, row).is_none();
     let repeats = !names_itself(line);
+    let own = !repeats || difference(line, row).is_none();
     let allowed = match (line.mode, ending) {
         // Accepted unresolved (no link in the answer), so its click may turn out unknown; never in wait.
         (Mode::Async | Mode::Deferred, Ending::Rejected) => line.link.is_none() && own,
