@@ -40,64 +40,32 @@ pub(super) fn question(workspace_id: Uuid, lead: &TrackLead) -> Question {
 
 /// Decides. `awaited` of a published follow-up says that only a worker can tell who its customer is.
 pub(super) fn plan(workspace_id: Uuid, lead: &TrackLead, found: Option<Found>) -> Plan {
-    let Some(Found {
-        recorded,
-        click,
-        link,
-        customer,
-    }) = found
-    else {
-        return unresolved(workspace_id, lead);
-    };
+    let Some(Found { recorded, click, link, customer }) = found else { return unresolved(workspace_id, lead) };
     let customer = customer.as_ref();
     let stored_click = customer.and_then(|customer| customer.click.clone());
     if let Some(recorded) = recorded {
-        let click_id = lead
-            .click_id
-            .clone()
-            .or(stored_click.map(|click| click.click_id));
-        return Plan::Repeat {
-            recorded,
-            tracked: tracked(workspace_id, lead, click_id, None, customer),
-        };
+        let click_id = lead.click_id.clone().or(stored_click.map(|click| click.click_id));
+        return Plan::Repeat { recorded, tracked: tracked(workspace_id, lead, click_id, None, customer) };
     }
     let click = match (&lead.click_id, click, stored_click) {
-        (Some(click_id), None, _) => {
-            return Plan::Refuse(TurnedAway::ClickNotFound {
-                click_id: click_id.clone(),
-            });
-        }
+        (Some(click_id), None, _) => return Plan::Refuse(TurnedAway::ClickNotFound { click_id: click_id.clone() }),
         (None, _, None) => {
             let tracked = tracked(workspace_id, lead, None, None, customer);
-            return Plan::Publish {
-                resolved: None,
-                awaited: true,
-                tracked,
-            };
+            return Plan::Publish { resolved: None, awaited: true, tracked };
         }
         (Some(_), Some(click), _) | (None, _, Some(click)) => click,
     };
     match judge(workspace_id, &click, link) {
         Err(refused) => Plan::Refuse(refused),
         Ok(link) => {
-            let tracked = tracked(
-                workspace_id,
-                lead,
-                Some(click.click_id),
-                Some(link),
-                customer,
-            );
+            let tracked = tracked(workspace_id, lead, Some(click.click_id), Some(link), customer);
             // The row of a follow-up takes its click from the stored customer, when it is recorded.
             let resolved = lead.click_id.as_ref().map(|_| ResolvedClick {
                 link_id: click.link_id,
                 clicked_at: click.clicked_at,
                 country: click.country,
             });
-            Plan::Publish {
-                resolved,
-                awaited: false,
-                tracked,
-            }
+            Plan::Publish { resolved, awaited: false, tracked }
         }
     }
 }
@@ -105,11 +73,7 @@ pub(super) fn plan(workspace_id: Uuid, lead: &TrackLead, found: Option<Found>) -
 fn unresolved(workspace_id: Uuid, lead: &TrackLead) -> Plan {
     let tracked = tracked(workspace_id, lead, lead.click_id.clone(), None, None);
     let awaited = lead.click_id.is_none() && lead.mode == Mode::Wait;
-    Plan::Publish {
-        resolved: None,
-        awaited,
-        tracked,
-    }
+    Plan::Publish { resolved: None, awaited, tracked }
 }
 
 /// Fills in what a worker's verdict revealed about a lead that could not be resolved at accept.

@@ -62,6 +62,14 @@ async fn each_refusal_of_a_key_has_its_words() {
             assert_eq!(answer.refused(status, code), expected, "{path} {header:?}");
         }
     }
+    front.finish().await;
+}
+
+#[tokio::test]
+async fn each_refusal_of_a_publishable_key_has_its_words() {
+    let front = Front::start().await;
+    let public = made(&front.store, &front.workspace, KeyKind::Publishable).await;
+    let bearer = |key: &str| Some(format!("Bearer {key}"));
     let invalid = "Invalid or missing publishable key.";
     let rows = [
         (None, 401, "unauthorized", "Missing publishable key."),

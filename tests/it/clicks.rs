@@ -10,6 +10,43 @@ use serde_json::{Value, json};
 use crate::http_setup::{Answer, Front, eventually, send};
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/120.0";
+const JSON_FAULT: &str =
+    "Invalid JSON format in request body. Please ensure the request body is a valid JSON object.";
+
+/// Body; status, code, message.
+const REFUSALS: &[(&str, u16, &str, &str)] = &[
+    ("", 400, "bad_request", JSON_FAULT),
+    (
+        "[]",
+        422,
+        "unprocessable_entity",
+        "invalid_type: : Invalid input: expected object, received array",
+    ),
+    (
+        "{}",
+        422,
+        "unprocessable_entity",
+        "invalid_type: domain: domain is required.",
+    ),
+    (
+        r#"{"domain":"a.co"}"#,
+        422,
+        "unprocessable_entity",
+        "invalid_type: key: key is required.",
+    ),
+    (
+        r#"{"domain":"www.A.co","key":"nope"}"#,
+        404,
+        "not_found",
+        "Link not found for domain: a.co and key: nope.",
+    ),
+    (
+        r#"{"domain":"a.co:80","key":"k"}"#,
+        404,
+        "not_found",
+        "Link not found for domain:  and key: k.",
+    ),
+];
 const LINK: &str = r#"{"domain":"a.co","key":"k"}"#;
 
 fn click(body: &str, headers: &[(&str, &str)]) -> Request<Body> {
@@ -165,43 +202,9 @@ async fn only_allowed_host_names_may_send() {
 #[tokio::test]
 async fn each_refusal_of_a_click_has_its_words() {
     let front = with_link().await;
-    let json_fault = "Invalid JSON format in request body. Please ensure the request body is a valid JSON object.";
-    let rows = [
-        ("", 400, "bad_request", json_fault),
-        (
-            "[]",
-            422,
-            "unprocessable_entity",
-            "invalid_type: : Invalid input: expected object, received array",
-        ),
-        (
-            "{}",
-            422,
-            "unprocessable_entity",
-            "invalid_type: domain: domain is required.",
-        ),
-        (
-            r#"{"domain":"a.co"}"#,
-            422,
-            "unprocessable_entity",
-            "invalid_type: key: key is required.",
-        ),
-        (
-            r#"{"domain":"www.A.co","key":"nope"}"#,
-            404,
-            "not_found",
-            "Link not found for domain: a.co and key: nope.",
-        ),
-        (
-            r#"{"domain":"a.co:80","key":"k"}"#,
-            404,
-            "not_found",
-            "Link not found for domain:  and key: k.",
-        ),
-    ];
-    for (body, status, code, expected) in rows {
+    for (body, status, code, expected) in REFUSALS {
         let answer = send(&front.router, click(body, &[])).await;
-        assert_eq!(answer.refused(status, code), expected, "{body}");
+        assert_eq!(answer.refused(*status, code), *expected, "{body}");
         assert_eq!(
             answer.headers["access-control-allow-methods"],
             "POST, OPTIONS"

@@ -189,7 +189,6 @@ fn api(
         metrics,
     );
     let listener = Listener::start(&link, &waiters, metrics, tasks);
-    let (store, metrics) = (store.clone(), metrics.clone());
     let parts = Parts {
         store: store.clone(),
         publisher,
@@ -205,7 +204,7 @@ fn api(
         &config.http,
         &config.store,
         health,
-        &metrics,
+        metrics,
         stop,
     ))
 }

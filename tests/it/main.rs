@@ -34,6 +34,8 @@ mod http_setup;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod link_lists;
+#[cfg(test)]
 mod clicks;
 #[cfg(test)]
 mod customers;
@@ -41,6 +43,7 @@ mod customers;
 mod workspaces;
 #[cfg(test)]
 mod auth;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod cli;
