@@ -194,6 +194,7 @@ async fn publish(config: &Config, queue: Queue, id: Uuid, body: Vec<u8>) -> Resu
         }
     };
     stop.ask();
+    publisher.close();
     let joined = tokio::time::timeout(config.broker.rpc_timeout, tasks.join()).await;
     match (published, joined) {
         (Ok(()), _) => Ok(()),

@@ -24,6 +24,9 @@ use crate::reply::{Listener, Reply, Waiters};
 use crate::store::{Question, Store};
 use crate::telemetry::Metrics;
 
+/// How long a request waits for the reply queue to be opened while the broker serves.
+const OPENING: Duration = Duration::from_secs(1);
+
 /// Accepts leads; clones share everything.
 #[derive(Debug, Clone)]
 pub struct Intake {
@@ -162,7 +165,10 @@ impl Intake {
         until: Instant,
     ) -> Answer {
         let lead_id = message.id;
-        let Some(reply_to) = self.listener.queue() else {
+        if !self.publisher.is_ready() {
+            return unavailable(lead_id);
+        }
+        let Some(reply_to) = self.listener.queue_by(until.min(Instant::now() + OPENING)).await else {
             return unavailable(lead_id);
         };
         let Some(waiter) = self.waiters.register(message.workspace_id, lead_id) else {

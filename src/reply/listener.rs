@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Reply, Waiters};
@@ -54,6 +55,13 @@ impl Listener {
     #[must_use]
     pub fn queue(&self) -> Option<String> {
         self.queue.borrow().clone()
+    }
+
+    /// The same, waiting for a queue until then: at a start, or just after a reconnect. Cancel-safe.
+    pub async fn queue_by(&self, until: Instant) -> Option<String> {
+        let mut queue = self.queue.clone();
+        let open = timeout_at(until, queue.wait_for(Option::is_some)).await;
+        open.ok()?.ok()?.clone()
     }
 
     /// Stops listening; waiters that are left time out.

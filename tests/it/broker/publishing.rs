@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** what was confirmed is in its queue.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leadline::broker::{Address, Letter, PublishError, Queue, Topology};
@@ -101,23 +103,29 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
     site.config.window = 32;
     site.config.url = wire.url().into();
     let publisher = site.publisher().await;
+    let (over, confirms) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..64 {
-        let publisher = publisher.clone();
+        let (publisher, over, confirms) = (publisher.clone(), Arc::clone(&over), Arc::clone(&confirms));
         callers.spawn(async move {
             let mut confirmed = Vec::new();
-            for n in 0..60 {
+            for n in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
                 let body = format!("{caller}-{n}");
                 match publisher.publish(letter(Queue::Shard(n % 4), &body)).await {
                     Ok(()) => confirmed.push(body),
-                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                    Err(_) => publisher.ready().await,
                 }
+                confirms.store(confirms.load(Ordering::Relaxed).max(confirmed.len()), Ordering::Relaxed);
             }
             confirmed
         });
     }
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        let before = confirms.load(Ordering::Relaxed);
+        eventually("confirms flow", async || confirms.load(Ordering::Relaxed) > before + 5).await;
         wire.set(Mode::Cut);
         eventually("away", async || !publisher.is_ready()).await;
         let word = publisher.publish(letter(Queue::Wait, "never")).await;
@@ -126,6 +134,7 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
         wire.set(Mode::Open);
         in_time("ready again", publisher.ready()).await;
     }
+    over.store(true, Ordering::Relaxed);
     let confirmed: Vec<String> = callers.join_all().await.concat();
     publisher
         .publish(letter(Queue::Wait, "after"))

@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use leadline::cli::ledger::{CheckOptions, Report, check};
 use leadline::lead::{DiaryLine, Ending, Mode, event_key, id};
 use leadline::lifecycle::Health;
-use leadline::store::{Store, migrate};
+use leadline::store::Store;
 use leadline::telemetry::Metrics;
 use secrecy::SecretString;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use url::Url;
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
+
+use crate::harness::database::Database;
 
 /// When the first request of every diary was sent.
 const START: i64 = 1_763_000_000_000;
@@ -29,42 +29,37 @@ pub(super) struct Books {
     pub(super) lines: Vec<DiaryLine>,
     pub(super) url: String,
     store: Store,
-    name: String,
+    database: Database,
     clock: i64,
 }
 
 impl Books {
     pub(super) async fn open() -> Self {
         let name = format!("leadline_cli_{}", id::alphanumerics(12).to_lowercase());
-        execute_admin(&format!("CREATE DATABASE {name}")).await;
-        let mut url = Url::parse(&admin()).unwrap();
-        url.set_path(&name);
         let mut config = leadline::config::load(None).unwrap();
-        config.store.url = SecretString::from(url.to_string());
+        let database = Database::create(&name, &config).await;
+        config.store.url = SecretString::from(database.url.clone());
         let metrics = Metrics::new().unwrap();
-        let store = Store::connect(&config.store, "test", 2, &Health::default(), &metrics).unwrap();
-        migrate(&store).await.unwrap();
-        let options: PgConnectOptions = url.as_str().parse().unwrap();
         let books = Self {
-            pool: PgPool::connect_with(options).await.unwrap(),
+            pool: PgPool::connect(&database.url).await.unwrap(),
+            store: Store::connect(&config.store, "test", 2, &Health::default(), &metrics).unwrap(),
             workspace: Uuid::now_v7(),
             link: Uuid::now_v7(),
             click: id::click_id(1),
             lines: Vec::new(),
-            url: url.to_string(),
-            store,
-            name,
+            url: database.url.clone(),
+            database,
             clock: START,
         };
         books
             .sql("INSERT INTO workspaces (id, slug, name) VALUES ($1, 'acme', 'Acme')")
             .await;
-        books
-            .sql(&format!(
-                "INSERT INTO links (id, workspace_id, domain, key, url) VALUES ('{}', $1, 'go.test', 'k', 'https://x.test')",
-                books.link
-            ))
-            .await;
+        let link = format!(
+            "INSERT INTO links (id, workspace_id, domain, key, url)
+             VALUES ('{}', $1, 'go.test', 'k', 'https://x.test')",
+            books.link
+        );
+        books.sql(&link).await;
         books
     }
 
@@ -170,11 +165,10 @@ impl Books {
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        std::env::temp_dir().join(format!("{}.ndjson", self.name))
+        std::env::temp_dir().join(format!("{}.ndjson", self.database.name))
     }
 
     pub(super) fn write(&self) {
-        // The last request comes long after the others, so that all rows lie within the diary's time.
         let text: String = self.lines.iter().map(|line| line.line().unwrap()).collect();
         std::fs::write(self.path(), text).unwrap();
     }
@@ -211,29 +205,13 @@ impl Books {
 impl Drop for Books {
     fn drop(&mut self) {
         drop(std::fs::remove_file(self.path()));
-        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let dropped = std::thread::spawn(move || {
+        let database = self.database.clone();
+        let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(execute_admin(&statement));
+                .build();
+            runtime.unwrap().block_on(database.remove());
         });
-        drop(dropped.join());
+        drop(cleaner.join());
     }
-}
-
-async fn execute_admin(statement: &str) {
-    let mut connection = PgConnection::connect(&admin()).await.unwrap();
-    let statement = sqlx::query(AssertSqlSafe(statement.to_owned()));
-    statement.execute(&mut connection).await.unwrap();
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told by their caller where the engines are"
-)]
-fn admin() -> String {
-    std::env::var("TEST_DATABASE_URL")
-        .expect("TEST_DATABASE_URL is not set: `deploy/dev test` sets it")
 }

@@ -6,3 +6,4 @@
 mod books;
 mod diary;
 mod commands;
+mod replay;
