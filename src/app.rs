@@ -90,7 +90,7 @@ impl App {
             watch(&store, &mut ground);
             let socket = listen(config.http.listen).await?;
             address = socket.local_addr().ok();
-            let front = http::Http::new(intake, store, &config.http, &config.store, &health, &metrics, doors.stop());
+            let front = http::Http::new(intake, &store, &config.http, &config.store, &health, &metrics, doors.stop());
             let (router, limits, stop) = (http::router(front), config.http.clone(), doors.stop().clone());
             doors.spawn("http", async move { http::serve(socket, router, &limits, stop).await });
         }
@@ -104,7 +104,7 @@ impl App {
         }
         let socket = listen(config.http.metrics_listen).await?;
         let metrics_address = socket.local_addr().unwrap_or(config.http.metrics_listen);
-        let (router, limits) = (http::admin_router(&health, &metrics, doors.stop()), config.http.clone());
+        let (router, limits) = (http::admin_router(health.clone(), metrics.clone(), doors.stop().clone()), config.http.clone());
         let stop = ground.stop().clone();
         ground.spawn("metrics", async move { http::serve(socket, router, &limits, stop).await });
         Ok(Self { address, metrics_address, doors, lanes, ground, publisher })
