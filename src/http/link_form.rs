@@ -223,12 +223,19 @@ fn checked_key(given: &str) -> Result<Option<String>, Problem> {
     Ok(Some(key.to_owned()))
 }
 
-/// The URL with each parameter set, or removed where it is null.
+/// The URL with each parameter set, or removed where it is null; as it was where that changes nothing.
 fn merged(url: &str, parameters: &[(&'static str, Option<String>)]) -> String {
-    let Ok(mut url) = Url::parse(url) else {
+    let Ok(mut parsed) = Url::parse(url) else {
         return url.to_owned();
     };
-    let kept: Vec<(String, String)> = url
+    let stands = |name: &str| parsed.query_pairs().any(|(given, _)| given == name);
+    if !parameters
+        .iter()
+        .any(|(name, value)| value.is_some() || stands(name))
+    {
+        return url.to_owned();
+    }
+    let kept: Vec<(String, String)> = parsed
         .query_pairs()
         .filter(|(name, _)| !parameters.iter().any(|(given, _)| given == name))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
@@ -236,14 +243,15 @@ fn merged(url: &str, parameters: &[(&'static str, Option<String>)]) -> String {
     let given = parameters
         .iter()
         .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-    url.query_pairs_mut()
+    parsed
+        .query_pairs_mut()
         .clear()
         .extend_pairs(kept)
         .extend_pairs(given);
-    if url.query() == Some("") {
-        url.set_query(None);
+    if parsed.query() == Some("") {
+        parsed.set_query(None);
     }
-    url.into()
+    parsed.into()
 }
 
 fn mirror(link: &mut Link) {
@@ -308,8 +316,13 @@ mod tests {
 
     #[test]
     fn a_url_without_parameters_stays_as_sent() {
-        let made = link(LinkForm::create(br#"{"url":"HTTPS://x.com/a%20b?q=c%20d"}"#).unwrap());
-        assert_eq!(made.url, "HTTPS://x.com/a%20b?q=c%20d");
+        for body in [
+            r#"{"url":"HTTPS://x.com/a%20b?q=c%20d"}"#,
+            r#"{"url":"HTTPS://x.com/a%20b?q=c%20d","utm_term":null,"ref":""}"#,
+        ] {
+            let made = link(LinkForm::create(body.as_bytes()).unwrap());
+            assert_eq!(made.url, "HTTPS://x.com/a%20b?q=c%20d");
+        }
     }
 
     #[test]

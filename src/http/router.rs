@@ -63,7 +63,7 @@ fn twice(router: Router<Http>, (path, methods): (&str, MethodRouter<Http>)) -> R
 }
 
 /// The second listener: metrics and probes, apart from the API so that they never face the internet.
-pub fn admin_router(health: Health, metrics: Metrics, stop: Stop) -> Router {
+pub fn admin_router(health: &Health, metrics: &Metrics, stop: &Stop) -> Router {
     Router::new()
         .route("/metrics", get(probes::metrics))
         .route("/livez", get(probes::live))
@@ -71,9 +71,9 @@ pub fn admin_router(health: Health, metrics: Metrics, stop: Stop) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Probed {
-            health,
-            metrics,
-            stop,
+            health: health.clone(),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
         })
 }
 

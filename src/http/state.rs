@@ -33,7 +33,7 @@ impl Http {
     #[must_use]
     pub fn new(
         intake: Intake,
-        store: &Store,
+        store: Store,
         config: &config::Http,
         store_config: &config::Store,
         health: &Health,
@@ -42,9 +42,9 @@ impl Http {
     ) -> Self {
         Self(Arc::new(Shared {
             intake,
-            store: store.clone(),
+            keys: Keyring::new(&store, store_config),
+            store,
             config: config.clone(),
-            keys: Keyring::new(store, store_config),
             health: health.clone(),
             metrics: metrics.clone(),
             stop: stop.clone(),

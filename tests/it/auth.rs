@@ -9,7 +9,8 @@ use axum::http::Request;
 use leadline::lifecycle::Engine;
 use leadline::store::KeyKind;
 
-use crate::http_setup::{Answer, Front, eventually, made, send};
+use crate::harness::eventually::{eventually, holds};
+use crate::http_setup::{Answer, Front, made, send};
 
 async fn call(front: &Front, method: &str, path: &str, authorization: Option<&str>) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
@@ -113,7 +114,11 @@ async fn a_revoked_key_is_refused_within_two_seconds() {
     );
     front.store.revoke_key(key.id).await.unwrap().unwrap();
     let revoked = Instant::now();
-    eventually(|| async { front.get("/links").await.status == 401 }).await;
+    eventually("the refusal", || async {
+        let status = front.get("/links").await.status;
+        holds(status == 401, status)
+    })
+    .await;
     assert!(
         revoked.elapsed() < Duration::from_millis(2500),
         "{:?}",

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use crate::http_setup::{Answer, Front, eventually, send};
+use crate::http_setup::{Answer, Front, send};
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/120.0";
 const JSON_FAULT: &str =
@@ -236,6 +236,6 @@ async fn an_oversized_body_is_refused_and_nothing_is_read_from_it() {
     let front = with_link().await;
     let answer = send(&front.router, click(&"x".repeat(10 << 20), &[])).await;
     answer.refused(413, "bad_request");
-    eventually(|| async { counted(&front).await == (0, 0) }).await;
+    assert_eq!(counted(&front).await, (0, 0));
     front.finish().await;
 }

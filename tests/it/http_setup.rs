@@ -5,7 +5,7 @@
 //! **Invariant:** no test sees another's rows.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::Body;
@@ -200,7 +200,7 @@ fn api(
     let stop = tasks.stop();
     router(Http::new(
         intake,
-        store,
+        store.clone(),
         &config.http,
         &config.store,
         health,
@@ -224,15 +224,4 @@ async fn admin(statement: &str) {
         .await
         .unwrap();
     connection.close().await.unwrap();
-}
-
-/// Asks until the answer is yes, for at most five seconds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(mut ask: impl FnMut() -> F) {
-    for _ in 0..500 {
-        if ask().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not within five seconds");
 }
