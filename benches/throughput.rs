@@ -7,11 +7,7 @@
 //! request was and got, which wrk cannot; its share of the CPU is printed.
 //!
 //! **Invariant:** exits non-zero when a figure misses its target or the diary's books do not balance.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command for people: its table is its output"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people: its table is its output")]
 
 use std::process::ExitCode;
 

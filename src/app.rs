@@ -18,7 +18,7 @@ use crate::intake::{Intake, Parts};
 use crate::lifecycle::{Ended, Health, Stop, Tasks};
 use crate::reply::{Listener, Waiters};
 use crate::store::{SchemaState, Store, StoreError, schema_state};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, MetricsError};
 use crate::worker;
 
 /// Why an application does not start.
@@ -35,7 +35,7 @@ pub enum StartError {
     SchemaBehind,
     /// A metric is declared badly.
     #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
+    Metrics(#[from] MetricsError),
 }
 
 /// A running-to-be application.
@@ -60,53 +60,35 @@ pub enum Role {
     All,
 }
 
+/// What every half of a process shares.
+struct Ground<'a> {
+    config: &'a Config,
+    health: Health,
+    metrics: Metrics,
+    publisher: Publisher,
+    link: Link,
+}
+
 impl App {
     /// Joins the rooms and opens the listeners. Engines that are away are waited for while running.
     ///
     /// # Errors
     /// [`StartError`] when the application could never run as configured.
     pub async fn build(config: &Config, role: Role) -> Result<Self, StartError> {
-        let metrics = Metrics::new()?;
+        let (metrics, health) = (Metrics::new()?, Health::default());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let health = Health::default();
-        let stage = || Tasks::new(Stop::new());
-        let (mut doors, mut lanes, mut ground) = (stage(), stage(), stage());
+        let [mut doors, mut lanes, mut ground] = [(); 3].map(|()| Tasks::new(Stop::new()));
         let publisher = Publisher::start(&config.broker, &health, &metrics, &mut ground);
         let link = Link::start(&config.broker, &health, &metrics, &mut ground);
-        let mut address = None;
-        if role != Role::Worker {
-            let store = Store::connect(&config.store, "api", config.store.api_connections, &health, &metrics)?;
-            refuse_old_schema(&store).await?;
-            let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, &metrics);
-            let listener = Listener::start(&link, &waiters, &metrics, &mut ground);
-            let parts = Parts {
-                store: store.clone(),
-                publisher: publisher.clone(),
-                waiters,
-                listener,
-                metrics: metrics.clone(),
-            };
-            let intake = Intake::start(parts, &config.intake, &mut ground);
-            watch(&store, &mut ground);
-            let socket = listen(config.http.listen).await?;
-            address = socket.local_addr().ok();
-            let front = http::Http::new(intake, &store, &config.http, &config.store, &health, &metrics, doors.stop());
-            let (router, limits, stop) = (http::router(front), config.http.clone(), doors.stop().clone());
-            doors.spawn("http", async move { http::serve(socket, router, &limits, stop).await });
-        }
+        let shared = Ground { config, health, metrics, publisher: publisher.clone(), link };
+        let address = match role {
+            Role::Worker => None,
+            Role::Api | Role::All => Some(shared.api(&mut doors, &mut ground).await?),
+        };
         if role != Role::Api {
-            let store =
-                Store::connect(&config.store, "worker", worker::connections(&config.worker), &health, &metrics)?;
-            refuse_old_schema(&store).await?;
-            watch(&store, &mut ground);
-            let bench = worker::Bench { link, publisher: publisher.clone(), store, metrics: metrics.clone() };
-            worker::start(&bench, &config.worker, &mut lanes);
+            shared.worker(&mut lanes, &mut ground).await?;
         }
-        let socket = listen(config.http.metrics_listen).await?;
-        let metrics_address = socket.local_addr().unwrap_or(config.http.metrics_listen);
-        let (router, limits) = (http::admin_router(health.clone(), metrics.clone(), doors.stop().clone()), config.http.clone());
-        let stop = ground.stop().clone();
-        ground.spawn("metrics", async move { http::serve(socket, router, &limits, stop).await });
+        let metrics_address = shared.admin(doors.stop(), &mut ground).await?;
         Ok(Self { address, metrics_address, doors, lanes, ground, publisher })
     }
 
@@ -150,6 +132,48 @@ impl App {
     }
 }
 
+impl Ground<'_> {
+    async fn api(&self, doors: &mut Tasks, ground: &mut Tasks) -> Result<SocketAddr, StartError> {
+        let Self { config, health, metrics, publisher, link } = self;
+        let store = self.store("api", config.store.api_connections, ground).await?;
+        let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
+        let listener = Listener::start(link, &waiters, metrics, ground);
+        let (publisher, metrics) = (publisher.clone(), metrics.clone());
+        let parts = Parts { store: store.clone(), publisher, waiters, listener, metrics: metrics.clone() };
+        let intake = Intake::start(parts, &config.intake, ground);
+        let (socket, address) = listen(config.http.listen).await?;
+        let stop = doors.stop().clone();
+        let front = http::Http::new(intake, store, &config.http, &config.store, health, &metrics, &stop);
+        doors.spawn("visitors", http::forget_visitors(front.clone(), stop.clone()));
+        let (router, limits) = (http::router(front), config.http.clone());
+        doors.spawn("http", async move { http::serve(socket, router, &limits, stop).await });
+        Ok(address)
+    }
+
+    async fn worker(&self, lanes: &mut Tasks, ground: &mut Tasks) -> Result<(), StartError> {
+        let store = self.store("worker", worker::connections(&self.config.worker), ground).await?;
+        let (link, publisher, metrics) = (self.link.clone(), self.publisher.clone(), self.metrics.clone());
+        worker::start(&worker::Bench { link, publisher, store, metrics }, &self.config.worker, lanes);
+        Ok(())
+    }
+
+    async fn admin(&self, doors: &Stop, ground: &mut Tasks) -> Result<SocketAddr, StartError> {
+        let (socket, address) = listen(self.config.http.metrics_listen).await?;
+        let (router, limits) = (http::admin_router(&self.health, &self.metrics, doors), self.config.http.clone());
+        let stop = ground.stop().clone();
+        ground.spawn("metrics", async move { http::serve(socket, router, &limits, stop).await });
+        Ok(address)
+    }
+
+    async fn store(&self, name: &'static str, connections: u32, ground: &mut Tasks) -> Result<Store, StartError> {
+        let store = Store::connect(&self.config.store, name, connections, &self.health, &self.metrics)?;
+        refuse_old_schema(&store).await?;
+        let (watched, stop) = (store.clone(), ground.stop().clone());
+        ground.spawn("postgres watch", async move { watched.watch(&stop).await });
+        Ok(store)
+    }
+}
+
 /// Asks one stage to stop and waits for it, at most until the stop is forced.
 async fn close(tasks: Tasks, stop: &Stop) -> Result<usize, Ended> {
     let own = tasks.stop().clone();
@@ -165,8 +189,11 @@ async fn close(tasks: Tasks, stop: &Stop) -> Result<usize, Ended> {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
+async fn listen(wished: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |error| StartError::Listen(wished, error);
+    let socket = TcpListener::bind(wished).await.map_err(refused)?;
+    let address = socket.local_addr().map_err(refused)?;
+    Ok((socket, address))
 }
 
 /// A schema known to be older stops the start; a database that is away does not.
@@ -179,9 +206,4 @@ async fn refuse_old_schema(store: &Store) -> Result<(), StartError> {
             Ok(())
         }
     }
-}
-
-fn watch(store: &Store, tasks: &mut Tasks) {
-    let (store, stop) = (store.clone(), tasks.stop().clone());
-    tasks.spawn("postgres watch", async move { store.watch(&stop).await });
 }

@@ -59,21 +59,8 @@ struct Tally {
 impl Bare<'_> {
     /// The best plan of the sweep, and its messages per second.
     pub(crate) async fn sweep(&self) -> Outcome<(Plan, f64)> {
-        let mut best = (
-            Plan {
-                window: 0,
-                batch: 0,
-            },
-            0.0,
-        );
-        self.through(
-            Plan {
-                window: 512,
-                batch: 512,
-            },
-            SWEEP,
-        )
-        .await?;
+        let mut best = (Plan { window: 0, batch: 0 }, 0.0);
+        self.through(Plan { window: 512, batch: 512 }, SWEEP).await?;
         for window in WINDOWS {
             for batch in BATCHES {
                 let plan = Plan { window, batch };
@@ -83,10 +70,7 @@ impl Bare<'_> {
                 }
             }
         }
-        println!(
-            "  P sweep: best window {} per channel, batch {}: {:.0}/s",
-            best.0.window, best.0.batch, best.1
-        );
+        println!("  P sweep: best window {} per channel, batch {}: {:.0}/s", best.0.window, best.0.batch, best.1);
         Ok(best)
     }
 
@@ -95,10 +79,8 @@ impl Bare<'_> {
         self.clear().await?;
         let (publishing, consuming) = (self.queues.connect().await?, self.queues.connect().await?);
         let began = Instant::now();
-        let (published, consumed) = tokio::join!(
-            self.publish(&publishing, plan, count),
-            self.consume(&consuming, plan, count)
-        );
+        let (published, consumed) =
+            tokio::join!(self.publish(&publishing, plan, count), self.consume(&consuming, plan, count));
         published?;
         consumed?;
         let rate = per_s(count, began);
@@ -127,28 +109,16 @@ impl Bare<'_> {
         let mut tasks = JoinSet::new();
         for n in 0..PUBLISHERS {
             let channel = connection.create_channel().await?;
-            channel
-                .confirm_select(ConfirmSelectOptions::default())
-                .await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let share = count / PUBLISHERS + usize::from(n < count % PUBLISHERS);
-            tasks.spawn(publish(
-                channel,
-                self.queues.exchange(),
-                self.seeds.clone(),
-                plan.window,
-                share,
-            ));
+            tasks.spawn(publish(channel, self.queues.exchange(), self.seeds.clone(), plan.window, share));
         }
         all(tasks).await
     }
 
     async fn consume(&self, connection: &Connection, plan: Plan, count: usize) -> Outcome<()> {
         let done = CancellationToken::new();
-        let tally = Arc::new(Tally {
-            committed: AtomicUsize::new(0),
-            count,
-            done,
-        });
+        let tally = Arc::new(Tally { committed: AtomicUsize::new(0), count, done });
         let prefetch = u16::try_from(plan.batch)?;
         let mut tasks = JoinSet::new();
         for _ in 0..LANES {
@@ -158,38 +128,22 @@ impl Bare<'_> {
                 consumers.push(self.queues.consume(&channel, key, prefetch).await?);
             }
             let deliveries = select_all(consumers).ready_chunks(plan.batch);
-            tasks.spawn(lane(
-                channel,
-                deliveries,
-                self.scratch.pool.clone(),
-                Arc::clone(&tally),
-            ));
+            tasks.spawn(lane(channel, deliveries, self.scratch.pool.clone(), Arc::clone(&tally)));
         }
         all(tasks).await
     }
 }
 
-async fn publish(
-    channel: Channel,
-    exchange: String,
-    seeds: Seeds,
-    window: usize,
-    count: usize,
-) -> Outcome<()> {
+async fn publish(channel: Channel, exchange: String, seeds: Seeds, window: usize, count: usize) -> Outcome<()> {
     let mut rng = SmallRng::from_os_rng();
     let mut confirms = FuturesUnordered::new();
     for _ in 0..count {
         if confirms.len() >= window {
             confirmed(confirms.next().await)?;
         }
-        let click = seeds
-            .clicks
-            .get(rng.random_range(0..seeds.clicks.len()))
-            .ok_or("no clicks")?;
+        let click = seeds.clicks.get(rng.random_range(0..seeds.clicks.len())).ok_or("no clicks")?;
         let message = message(seeds.workspace_id, rng.random(), click);
-        let key = SHARDS
-            .get(usize::from(message.shard()))
-            .ok_or("no such shard")?;
+        let key = SHARDS.get(usize::from(message.shard())).ok_or("no such shard")?;
         let body = message.encode()?;
         let sent = channel.basic_publish(
             exchange.as_str().into(),
@@ -222,20 +176,12 @@ fn confirmed(confirm: Option<lapin::Result<lapin::Confirmation>>) -> Outcome<()>
     }
 }
 
-async fn lane<S>(
-    channel: Channel,
-    mut deliveries: S,
-    pool: PgPool,
-    tally: Arc<Tally>,
-) -> Outcome<()>
+async fn lane<S>(channel: Channel, mut deliveries: S, pool: PgPool, tally: Arc<Tally>) -> Outcome<()>
 where
     S: futures_util::Stream<Item = Vec<lapin::Result<lapin::message::Delivery>>> + Unpin,
 {
     let mut connection = pool.acquire().await?;
-    let mut settled = Settled {
-        lowest: 1,
-        above: BTreeSet::new(),
-    };
+    let mut settled = Settled { lowest: 1, above: BTreeSet::new() };
     loop {
         let batch = tokio::select! {
             batch = deliveries.next() => batch.ok_or("the broker ended the consumers")?,
@@ -248,9 +194,7 @@ where
         }
         rows::write(&mut connection, &mut messages).await?;
         if let Some(tag) = settled.through(batch.iter().map(|delivery| delivery.delivery_tag)) {
-            channel
-                .basic_ack(tag, BasicAckOptions { multiple: true })
-                .await?;
+            channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
         }
         let before = tally.committed.fetch_add(batch.len(), Ordering::Relaxed);
         if before + batch.len() >= tally.count {

@@ -46,13 +46,8 @@ struct Answer {
 /// Generates the load and prints what came of it.
 pub(crate) fn run(job: &str) -> Outcome<()> {
     let job: Job = serde_json::from_str(job)?;
-    let clicks: Arc<[String]> = std::fs::read_to_string(&job.clicks)?
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let clicks: Arc<[String]> = std::fs::read_to_string(&job.clicks)?.lines().map(str::to_owned).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (began_at, began, cpu) = (since_1970(), Instant::now(), proc::own_cpu());
     let notes = runtime.block_on(drive(Arc::new(job.clone()), Arc::clone(&clicks)))?;
     let (took_s, cpu_s) = (began.elapsed().as_secs_f64(), proc::own_cpu() - cpu);
@@ -62,9 +57,7 @@ pub(crate) fn run(job: &str) -> Outcome<()> {
     for note in &notes {
         *by_status.entry(note.answer.status).or_insert(0) += 1;
     }
-    let last = notes
-        .last()
-        .map(|note| (note.answer.head, note.answer.body));
+    let last = notes.last().map(|note| (note.answer.head, note.answer.body));
     let load = Load {
         by_status,
         began_at,
@@ -92,11 +85,7 @@ async fn drive(job: Arc<Job>, clicks: Arc<[String]>) -> Outcome<Vec<Note>> {
     Ok(notes)
 }
 
-async fn one_connection(
-    job: Arc<Job>,
-    clicks: Arc<[String]>,
-    until: Instant,
-) -> Outcome<Vec<Note>> {
+async fn one_connection(job: Arc<Job>, clicks: Arc<[String]>, until: Instant) -> Outcome<Vec<Note>> {
     let mut rng = SmallRng::from_os_rng();
     let mut template = Template::new(&job);
     let mut notes = Vec::new();
@@ -123,13 +112,7 @@ async fn one_connection(
             stream = None;
         }
         let answer = answer.unwrap_or_default();
-        notes.push(Note {
-            customer,
-            click,
-            sent_ms,
-            took,
-            answer,
-        });
+        notes.push(Note { customer, click, sent_ms, took, answer });
         if lost > LOST_MAX {
             return Err(format!("{} lost {lost} requests in a row", job.address).into());
         }
@@ -163,11 +146,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> 
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
-    let mut answer = Answer {
-        status: head.get(9..12)?.parse().ok()?,
-        head: head.len() + 4,
-        ..Answer::default()
-    };
+    let mut answer = Answer { status: head.get(9..12)?.parse().ok()?, head: head.len() + 4, ..Answer::default() };
     for line in head.split("\r\n").skip(1) {
         let (name, value) = line.split_once(": ")?;
         match name {
@@ -189,10 +168,7 @@ fn write_diary(job: &Job, clicks: &[String], notes: &[Note]) -> Outcome<()> {
     if job.diary.is_empty() {
         return Ok(());
     }
-    let file = std::fs::File::options()
-        .append(true)
-        .create(true)
-        .open(&job.diary)?;
+    let file = std::fs::File::options().append(true).create(true).open(&job.diary)?;
     let mut file = std::io::BufWriter::new(file);
     for note in notes {
         let answer = &note.answer;

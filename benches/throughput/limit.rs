@@ -32,9 +32,7 @@ impl Limit {
     pub(crate) async fn start(seeds: &Seeds, connections: usize, seconds: f64) -> Outcome<Self> {
         let mut rates = Vec::new();
         for threads in THREADS {
-            let served = Self::with(threads, seeds, connections)?
-                .measure(seconds)
-                .await?;
+            let served = Self::with(threads, seeds, connections)?.measure(seconds).await?;
             println!("  H with {threads} thread(s): {:.0}/s", served.load.per_s());
             rates.push((served.load.per_s(), threads));
         }
@@ -44,17 +42,10 @@ impl Limit {
 
     fn with(threads: usize, seeds: &Seeds, connections: usize) -> Outcome<Self> {
         let mut command = load::ourselves()?;
-        command
-            .arg("--serve")
-            .arg(threads.to_string())
-            .stdout(Stdio::piped());
+        command.arg("--serve").arg(threads.to_string()).stdout(Stdio::piped());
         let mut child = Child(command.spawn()?);
         let mut address = String::new();
-        let stdout = child
-            .0
-            .stdout
-            .take()
-            .ok_or("the bare server has no output")?;
+        let stdout = child.0.stdout.take().ok_or("the bare server has no output")?;
         BufReader::new(stdout).read_line(&mut address)?;
         let mut job = seeds.job(address.trim(), connections);
         job.diary.clear();
@@ -65,11 +56,7 @@ impl Limit {
     pub(crate) async fn measure(&self, seconds: f64) -> Outcome<Served> {
         let watched = [("server".to_owned(), Watched::One(self.child.0.id()))];
         let before = proc::cpu(&watched);
-        let load = load::run(&Job {
-            seconds,
-            ..self.job.clone()
-        })
-        .await?;
+        let load = load::run(&Job { seconds, ..self.job.clone() }).await?;
         let mut cpu = proc::between(&before, &proc::cpu(&watched));
         cpu.insert("generator".to_owned(), load.cpu_s);
         match load.trouble() {

@@ -62,9 +62,7 @@ impl Load {
     /// Requests not answered 200, as a remark; `None` when there are none.
     pub(crate) fn trouble(&self) -> Option<String> {
         let others = self.by_status.iter().filter(|(status, _)| **status != 200);
-        let words: Vec<String> = others
-            .map(|(status, n)| format!("{n} × {status}"))
-            .collect();
+        let words: Vec<String> = others.map(|(status, n)| format!("{n} × {status}")).collect();
         (!words.is_empty()).then(|| format!("not answered 200: {}", words.join(", ")))
     }
 

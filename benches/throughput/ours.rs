@@ -80,13 +80,7 @@ impl<'a> Ours<'a> {
         Ok(ours)
     }
 
-    fn spawn(
-        &mut self,
-        name: &'static str,
-        api: SocketAddr,
-        metrics: SocketAddr,
-        log: File,
-    ) -> Outcome<()> {
+    fn spawn(&mut self, name: &'static str, api: SocketAddr, metrics: SocketAddr, log: File) -> Outcome<()> {
         let mut command = self.command();
         command
             .arg(name)
@@ -113,10 +107,7 @@ impl<'a> Ours<'a> {
         while !matches!(answers(probe).await, Ok(true)) {
             for (name, child) in &mut self.processes {
                 if let Some(status) = child.0.try_wait()? {
-                    return Err(format!(
-                        "leadline {name} ended: {status}; see target/bench/leadline.log"
-                    )
-                    .into());
+                    return Err(format!("leadline {name} ended: {status}; see target/bench/leadline.log").into());
                 }
             }
             if Instant::now() > until {
@@ -131,20 +122,13 @@ impl<'a> Ours<'a> {
     pub(crate) async fn measure(&self, seconds: f64) -> Outcome<Recorded> {
         let watched = self.watched();
         let (before, cpu) = (self.scratch.recorded().await?, proc::cpu(&watched));
-        let load = load::run(&Job {
-            seconds,
-            ..self.job.clone()
-        })
-        .await?;
+        let load = load::run(&Job { seconds, ..self.job.clone() }).await?;
         let accepted = i64::try_from(load.ok())?;
         let until = Instant::now() + DRAINED_WITHIN;
         let mut rows = self.scratch.recorded().await? - before;
         while rows < accepted {
             if Instant::now() > until {
-                return Err(format!(
-                    "{accepted} leads were answered 200 but only {rows} are recorded"
-                )
-                .into());
+                return Err(format!("{accepted} leads were answered 200 but only {rows} are recorded").into());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
             rows = self.scratch.recorded().await? - before;
@@ -154,33 +138,18 @@ impl<'a> Ours<'a> {
         cpu.insert("generator".to_owned(), load.cpu_s);
         #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
         let per_s = rows as f64 / took;
-        Ok(Recorded {
-            per_s,
-            rows,
-            drain_s: (took - load.took_s).max(0.0),
-            load,
-            cpu,
-        })
+        Ok(Recorded { per_s, rows, drain_s: (took - load.took_s).max(0.0), load, cpu })
     }
 
     /// `wait` requests one after another on one connection; `pace` per second or 0 for a closed loop.
     pub(crate) async fn wait(&self, seconds: f64, pace: f64) -> Outcome<Load> {
-        let job = Job {
-            seconds,
-            pace,
-            connections: 1,
-            mode: "wait".to_owned(),
-            ..self.job.clone()
-        };
+        let job = Job { seconds, pace, connections: 1, mode: "wait".to_owned(), ..self.job.clone() };
         load::run(&job).await
     }
 
     /// The largest resident memory of all processes together, in MiB.
     pub(crate) fn memory_mib(&self) -> f64 {
-        let peaks = self
-            .processes
-            .iter()
-            .map(|(_, child)| proc::peak_memory(child.0.id()));
+        let peaks = self.processes.iter().map(|(_, child)| proc::peak_memory(child.0.id()));
         #[expect(clippy::cast_precision_loss, reason = "a count of bytes")]
         let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
         peaks.map(|peak| peak.map_or(f64::NAN, mib)).sum()
@@ -192,10 +161,7 @@ impl<'a> Ours<'a> {
         command.args(["ledger", "--diary", &self.job.diary]);
         let began = Instant::now();
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        println!(
-            "\nleadline ledger --diary target/bench/diary.ndjson ({:.1} s)",
-            began.elapsed().as_secs_f64()
-        );
+        println!("\nleadline ledger --diary target/bench/diary.ndjson ({:.1} s)", began.elapsed().as_secs_f64());
         for text in [&output.stdout, &output.stderr] {
             let text = String::from_utf8_lossy(text);
             text.lines().take(40).for_each(|line| println!("  {line}"));
@@ -225,8 +191,7 @@ impl<'a> Ours<'a> {
 
     fn watched(&self) -> Vec<(String, Watched)> {
         let ours = self.processes.iter();
-        let ours =
-            ours.map(|(name, child)| (format!("leadline {name}"), Watched::One(child.0.id())));
+        let ours = ours.map(|(name, child)| (format!("leadline {name}"), Watched::One(child.0.id())));
         ours.chain(self.engines.iter().cloned()).collect()
     }
 }
@@ -241,11 +206,7 @@ pub(crate) fn cpu_per_lead(rounds: &[Recorded]) -> Vec<(String, f64)> {
         let of = |round: &Recorded| round.cpu.get(name).map(|s| s * 1e6 / round.rows as f64);
         stats::median(&rounds.iter().filter_map(of).collect::<Vec<f64>>())
     };
-    first
-        .cpu
-        .keys()
-        .map(|name| (name.clone(), per_lead(name)))
-        .collect()
+    first.cpu.keys().map(|name| (name.clone(), per_lead(name))).collect()
 }
 
 fn free_address() -> Outcome<SocketAddr> {
@@ -254,9 +215,7 @@ fn free_address() -> Outcome<SocketAddr> {
 
 async fn answers(probe: SocketAddr) -> Outcome<bool> {
     let mut stream = TcpStream::connect(probe).await?;
-    stream
-        .write_all(b"GET /readyz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
-        .await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").await?;
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await?;
     Ok(answer.ends_with(b" 200"))

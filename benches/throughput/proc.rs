@@ -29,18 +29,12 @@ pub(crate) fn cpu(watched: &[(String, Watched)]) -> Cpu {
         Watched::One(pid) => Stat::read(*pid).map(|stat| stat.own),
         Watched::Family(pid) => family(*pid),
     };
-    watched
-        .iter()
-        .filter_map(|(name, who)| Some((name.clone(), used(who)?)))
-        .collect()
+    watched.iter().filter_map(|(name, who)| Some((name.clone(), used(who)?))).collect()
 }
 
 /// What was used between two readings.
 pub(crate) fn between(before: &Cpu, after: &Cpu) -> Cpu {
-    after
-        .iter()
-        .map(|(name, used)| (name.clone(), used - before.get(name).unwrap_or(&0.0)))
-        .collect()
+    after.iter().map(|(name, used)| (name.clone(), used - before.get(name).unwrap_or(&0.0))).collect()
 }
 
 /// CPU seconds of this process, all threads.
@@ -65,22 +59,14 @@ pub(crate) fn parent(pid: u32) -> Option<u32> {
 pub(crate) fn listener(port: u16) -> Option<u32> {
     let wanted = format!(":{port:04X}");
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok());
-    let socket = tables
-        .iter()
-        .flatten()
-        .flat_map(|t| t.lines())
-        .find_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let listens = fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A";
-            listens.then(|| format!("socket:[{}]", fields.get(9).unwrap_or(&"")))
-        })?;
+    let socket = tables.iter().flatten().flat_map(|t| t.lines()).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A";
+        listens.then(|| format!("socket:[{}]", fields.get(9).unwrap_or(&"")))
+    })?;
     processes().find(|pid| {
-        let open = fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        open.filter_map(|entry| fs::read_link(entry.path()).ok())
-            .any(|target| target.to_str() == Some(&socket))
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target.to_str() == Some(&socket))
     })
 }
 
@@ -105,18 +91,10 @@ impl Stat {
 
 fn family(pid: u32) -> Option<f64> {
     let root = Stat::read(pid)?;
-    let children: f64 = processes()
-        .filter_map(Stat::read)
-        .filter(|stat| stat.parent == pid)
-        .map(|stat| stat.own)
-        .sum();
+    let children: f64 = processes().filter_map(Stat::read).filter(|stat| stat.parent == pid).map(|stat| stat.own).sum();
     Some(root.own + root.waited + children)
 }
 
 fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

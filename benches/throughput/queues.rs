@@ -6,8 +6,8 @@
 //! **Invariant:** only names under this run's prefix are ever purged or deleted.
 
 use lapin::options::{
-    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
@@ -32,10 +32,7 @@ impl Queues {
     pub(crate) fn new(url: &str, label: &str) -> Self {
         let random = leadline::lead::id::alphanumerics(8).to_lowercase();
         let prefix = format!("bench-{label}-{random}.");
-        Self {
-            url: url.to_owned(),
-            prefix,
-        }
+        Self { url: url.to_owned(), prefix }
     }
 
     /// The exchange of leads.
@@ -60,8 +57,7 @@ impl Queues {
     /// A connection to the first broker named.
     pub(crate) async fn connect(&self) -> Outcome<Connection> {
         let first = self.url.split(',').next().unwrap_or_default();
-        let properties =
-            ConnectionProperties::default().with_connection_name("leadline bench".into());
+        let properties = ConnectionProperties::default().with_connection_name("leadline bench".into());
         Ok(Connection::connect(first, properties).await?)
     }
 
@@ -69,38 +65,15 @@ impl Queues {
     pub(crate) async fn declare(&self) -> Outcome<()> {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let (exchange, dead) = (self.exchange(), self.dead_exchange());
         let mut alternate = FieldTable::default();
         alternate.insert("alternate-exchange".into(), text(&dead));
-        channel
-            .exchange_declare(
-                dead.as_str().into(),
-                ExchangeKind::Fanout,
-                durable,
-                FieldTable::default(),
-            )
-            .await?;
-        channel
-            .exchange_declare(
-                exchange.as_str().into(),
-                ExchangeKind::Direct,
-                durable,
-                alternate,
-            )
-            .await?;
+        channel.exchange_declare(dead.as_str().into(), ExchangeKind::Fanout, durable, FieldTable::default()).await?;
+        channel.exchange_declare(exchange.as_str().into(), ExchangeKind::Direct, durable, alternate).await?;
         for key in SHARDS.into_iter().chain([WAIT, DEAD]) {
             let from = if key == DEAD { &dead } else { &exchange };
-            channel
-                .queue_declare(
-                    self.queue(key).into(),
-                    QueueDeclareOptions::durable(),
-                    self.arguments(key),
-                )
-                .await?;
+            channel.queue_declare(self.queue(key).into(), QueueDeclareOptions::durable(), self.arguments(key)).await?;
             channel
                 .queue_bind(
                     self.queue(key).into(),
@@ -129,15 +102,8 @@ impl Queues {
     }
 
     /// Consumes one queue on a channel.
-    pub(crate) async fn consume(
-        &self,
-        channel: &Channel,
-        key: &str,
-        prefetch: u16,
-    ) -> Outcome<Consumer> {
-        channel
-            .basic_qos(prefetch, BasicQosOptions::default())
-            .await?;
+    pub(crate) async fn consume(&self, channel: &Channel, key: &str, prefetch: u16) -> Outcome<Consumer> {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let consumer = channel.basic_consume(
             self.queue(key).into(),
             "".into(),
@@ -152,9 +118,7 @@ impl Queues {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         for key in SHARDS.into_iter().chain([WAIT]) {
-            channel
-                .queue_purge(self.queue(key).into(), QueuePurgeOptions::default())
-                .await?;
+            channel.queue_purge(self.queue(key).into(), QueuePurgeOptions::default()).await?;
         }
         connection.close(200, "OK".into()).await?;
         Ok(())
@@ -165,14 +129,10 @@ impl Queues {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         for key in SHARDS.into_iter().chain([WAIT, DEAD]) {
-            channel
-                .queue_delete(self.queue(key).into(), QueueDeleteOptions::default())
-                .await?;
+            channel.queue_delete(self.queue(key).into(), QueueDeleteOptions::default()).await?;
         }
         for exchange in [self.exchange(), self.dead_exchange()] {
-            channel
-                .exchange_delete(exchange.into(), ExchangeDeleteOptions::default())
-                .await?;
+            channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await?;
         }
         connection.close(200, "OK".into()).await?;
         Ok(())

@@ -54,9 +54,7 @@ impl Figures {
     /// The round just ended, in one line.
     pub(crate) fn line(&self, round: u32) -> String {
         let last = |name: &str, series: &[f64], unit: &str, digits: usize| {
-            series
-                .last()
-                .map_or(String::new(), |x| format!("  {name} {x:.digits$}{unit}"))
+            series.last().map_or(String::new(), |x| format!("  {name} {x:.digits$}{unit}"))
         };
         [
             format!("round {round}:"),
@@ -82,11 +80,7 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// A report of a run; `clean` is the diary's verdict.
     pub(crate) fn new(args: &'a Args, figures: &'a Figures, clean: bool) -> Self {
-        Self {
-            args,
-            figures,
-            clean,
-        }
+        Self { args, figures, clean }
     }
 
     /// Prints and writes everything; true when all targets are met.
@@ -109,23 +103,13 @@ impl<'a> Report<'a> {
         row("P  publish, confirm, consume, insert", &f.p, "/s", 0);
         row("C  consume, insert (queue filled before)", &f.c, "/s", 0);
         row("L  = 1/(1/H + 1/P)", &[f.l()], "/s", 0);
-        row(
-            "recorded end to end, HTTP to commit",
-            &f.recorded(),
-            "/s",
-            0,
-        );
+        row("recorded end to end, HTTP to commit", &f.recorded(), "/s", 0);
         row("recorded / L", &[median(&f.recorded()) / f.l()], "", 3);
         row("wait p50, closed loop", &f.wait, " ms", 2);
         row("bare round trip p50, closed loop", &f.bare_rtt, " ms", 2);
         row("wait p50, 50 requests/s", &f.wait_paced, " ms", 2);
         row("bare round trip p50, 50/s", &f.bare_rtt_paced, " ms", 2);
-        row(
-            "leadline's largest resident memory",
-            &f.memory_mib.map_or(vec![], |m| vec![m]),
-            " MiB",
-            1,
-        );
+        row("leadline's largest resident memory", &f.memory_mib.map_or(vec![], |m| vec![m]), " MiB", 1);
     }
 
     fn cpu(&self) {
@@ -156,36 +140,18 @@ impl<'a> Report<'a> {
                 server::BODY.len()
             );
         }
-        f.ours
-            .iter()
-            .filter_map(|r| r.load.trouble())
-            .for_each(|t| println!("attention: {t}"));
+        f.ours.iter().filter_map(|r| r.load.trouble()).for_each(|t| println!("attention: {t}"));
     }
 
     fn verdict(&self) -> bool {
         let f = self.figures;
-        let (ratio, slower) = (
-            median(&f.recorded()) / f.l(),
-            median(&f.wait) / median(&f.bare_rtt),
-        );
+        let (ratio, slower) = (median(&f.recorded()) / f.l(), median(&f.wait) / median(&f.bare_rtt));
         let memory = f.memory_mib.unwrap_or(f64::NAN);
-        let refused = f
-            .ours
-            .iter()
-            .any(|recorded| recorded.load.trouble().is_some());
+        let refused = f.ours.iter().any(|recorded| recorded.load.trouble().is_some());
         let lines = [
-            (
-                ratio >= RATIO,
-                format!("recorded / L {ratio:.3} (at least {RATIO})"),
-            ),
-            (
-                slower <= WAIT,
-                format!("wait p50 {slower:.2} bare round trips (at most {WAIT})"),
-            ),
-            (
-                memory <= MEMORY_MIB,
-                format!("resident memory {memory:.1} MiB (at most {MEMORY_MIB})"),
-            ),
+            (ratio >= RATIO, format!("recorded / L {ratio:.3} (at least {RATIO})")),
+            (slower <= WAIT, format!("wait p50 {slower:.2} bare round trips (at most {WAIT})")),
+            (memory <= MEMORY_MIB, format!("resident memory {memory:.1} MiB (at most {MEMORY_MIB})")),
             (!refused, "every request answered 200".to_owned()),
             (self.clean, "the diary's books balance".to_owned()),
         ];
@@ -246,16 +212,11 @@ fn row(name: &str, series: &[f64], unit: &str, digits: usize) {
 fn per(cpu: &Cpu, count: u64) -> Vec<(String, f64)> {
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
     let count = count as f64;
-    cpu.iter()
-        .map(|(name, s)| (name.clone(), s * 1e6 / count))
-        .collect()
+    cpu.iter().map(|(name, s)| (name.clone(), s * 1e6 / count)).collect()
 }
 
 fn microseconds(shares: &[(String, f64)]) -> String {
-    let words: Vec<String> = shares
-        .iter()
-        .map(|(name, us)| format!("{name} {us:.1}"))
-        .collect();
+    let words: Vec<String> = shares.iter().map(|(name, us)| format!("{name} {us:.1}")).collect();
     format!("CPU µs each: {}", words.join(", "))
 }
 
@@ -271,13 +232,7 @@ fn cpu_model() -> Option<String> {
 
 fn commit() -> Option<String> {
     let mut git = std::process::Command::new("git");
-    git.args([
-        "-C",
-        env!("CARGO_MANIFEST_DIR"),
-        "describe",
-        "--always",
-        "--dirty",
-    ]);
+    git.args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]);
     let output = git.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

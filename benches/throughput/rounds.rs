@@ -33,14 +33,9 @@ struct Ground {
 /// Measures, prints, and says whether every target is met.
 pub(crate) fn run(args: &Args) -> Outcome<bool> {
     if args.database_url.is_empty() || args.amqp_url.is_empty() {
-        return Err(
-            "DATABASE_URL and AMQP_URL must name the engines; `deploy/dev bench` sets them".into(),
-        );
+        return Err("DATABASE_URL and AMQP_URL must name the engines; `deploy/dev bench` sets them".into());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let ground = Ground::prepare(args).await?;
         let measured = tokio::select! {
@@ -90,22 +85,11 @@ impl Ground {
         let mut figures = Figures::default();
         self.bare_queues.declare().await?;
         let engines = self.engines().await?;
-        let bare = Bare {
-            scratch: &self.bare_base,
-            queues: &self.bare_queues,
-            seeds: &self.seeds,
-        };
+        let bare = Bare { scratch: &self.bare_base, queues: &self.bare_queues, seeds: &self.seeds };
         println!("set-up");
-        let limit = if args.wants(Part::H) {
-            Some(Limit::start(&self.seeds, args.connections, 1.5).await?)
-        } else {
-            None
-        };
-        let plan = if args.wants(Part::P) || args.wants(Part::C) {
-            Some(bare.sweep().await?)
-        } else {
-            None
-        };
+        let limit =
+            if args.wants(Part::H) { Some(Limit::start(&self.seeds, args.connections, 1.5).await?) } else { None };
+        let plan = if args.wants(Part::P) || args.wants(Part::C) { Some(bare.sweep().await?) } else { None };
         let mut ours = if args.wants(Part::Ours) || args.wants(Part::Wait) {
             Some(self.start_ours(args, engines.clone()).await?)
         } else {
@@ -116,14 +100,7 @@ impl Ground {
                 figures.h.push(limit.measure(seconds / 2.0).await?);
             }
             if let Some((plan, rate)) = plan {
-                self.bare_loop(
-                    args,
-                    &bare,
-                    (plan, rate * seconds / 2.0),
-                    &engines,
-                    &mut figures,
-                )
-                .await?;
+                self.bare_loop(args, &bare, (plan, rate * seconds / 2.0), &engines, &mut figures).await?;
             }
             if let Some(ours) = ours.as_ref().filter(|_| args.wants(Part::Ours)) {
                 figures.ours.push(ours.measure(seconds).await?);
@@ -152,18 +129,11 @@ impl Ground {
         engines: &[(String, Watched)],
         figures: &mut Figures,
     ) -> Outcome<()> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count of messages"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages")]
         let count = count as usize;
         if args.wants(Part::P) {
-            let watched: Vec<(String, Watched)> = engines
-                .iter()
-                .cloned()
-                .chain([("bare loop".to_owned(), Watched::One(std::process::id()))])
-                .collect();
+            let watched: Vec<(String, Watched)> =
+                engines.iter().cloned().chain([("bare loop".to_owned(), Watched::One(std::process::id()))]).collect();
             let before = proc::cpu(&watched);
             figures.p.push(bare.through(plan, count).await?);
             figures.p_cpu = proc::between(&before, &proc::cpu(&watched));
@@ -194,28 +164,17 @@ impl Ground {
 }
 
 /// `wait` answers and bare round trips, each in a closed loop and paced, side by side.
-async fn latencies(
-    ours: &Ours<'_>,
-    bare: &Bare<'_>,
-    seconds: f64,
-    figures: &mut Figures,
-) -> Outcome<()> {
+async fn latencies(ours: &Ours<'_>, bare: &Bare<'_>, seconds: f64, figures: &mut Figures) -> Outcome<()> {
     let answered = |load: Load| match load.trouble() {
         Some(trouble) => Err(format!("wait requests {trouble}")),
         None => Ok(load.p50_ms),
     };
     let settle = Duration::from_millis(200);
     tokio::time::sleep(settle).await;
-    figures
-        .bare_rtt
-        .push(stats::median(&bare.round_trips(seconds, 0.0).await?));
+    figures.bare_rtt.push(stats::median(&bare.round_trips(seconds, 0.0).await?));
     tokio::time::sleep(settle).await;
     figures.wait.push(answered(ours.wait(seconds, 0.0).await?)?);
-    figures
-        .bare_rtt_paced
-        .push(stats::median(&bare.round_trips(seconds / 2.0, PACE).await?));
-    figures
-        .wait_paced
-        .push(answered(ours.wait(seconds / 2.0, PACE).await?)?);
+    figures.bare_rtt_paced.push(stats::median(&bare.round_trips(seconds / 2.0, PACE).await?));
+    figures.wait_paced.push(answered(ours.wait(seconds / 2.0, PACE).await?)?);
     Ok(())
 }

@@ -15,10 +15,7 @@ use uuid::Uuid;
 use crate::Outcome;
 
 /// Writes a batch and commits it.
-pub(crate) async fn write(
-    connection: &mut PgConnection,
-    messages: &mut [LeadMessage],
-) -> Outcome<()> {
+pub(crate) async fn write(connection: &mut PgConnection, messages: &mut [LeadMessage]) -> Outcome<()> {
     messages.sort_unstable_by(|a, b| a.customer_external_id.cmp(&b.customer_external_id));
     let Some(workspace_id) = messages.first().map(|message| message.workspace_id) else {
         return Ok(());
@@ -31,11 +28,7 @@ pub(crate) async fn write(
     Ok(())
 }
 
-async fn customers(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    messages: &[LeadMessage],
-) -> Outcome<()> {
+async fn customers(tx: &mut PgConnection, workspace_id: Uuid, messages: &[LeadMessage]) -> Outcome<()> {
     let ids: Vec<Uuid> = messages.iter().map(|_| Uuid::now_v7()).collect();
     let resolved = || messages.iter().map(|m| m.resolved.as_ref());
     sqlx::query(
@@ -91,10 +84,7 @@ async fn leads(tx: &mut PgConnection, workspace_id: Uuid, messages: &[LeadMessag
 
 async fn counters(tx: &mut PgConnection, messages: &[LeadMessage]) -> Outcome<()> {
     let mut sums: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for (message, click) in messages
-        .iter()
-        .filter_map(|m| Some((m, m.resolved.as_ref()?)))
-    {
+    for (message, click) in messages.iter().filter_map(|m| Some((m, m.resolved.as_ref()?))) {
         *sums.entry(click.link_id).or_default() += i64::from(message.quantity);
     }
     sqlx::query(
@@ -108,9 +98,6 @@ async fn counters(tx: &mut PgConnection, messages: &[LeadMessage]) -> Outcome<()
     Ok(())
 }
 
-fn texts<'a>(
-    messages: &'a [LeadMessage],
-    field: impl Fn(&'a LeadMessage) -> Option<&'a str>,
-) -> Vec<Option<&'a str>> {
+fn texts<'a>(messages: &'a [LeadMessage], field: impl Fn(&'a LeadMessage) -> Option<&'a str>) -> Vec<Option<&'a str>> {
     messages.iter().map(field).collect()
 }

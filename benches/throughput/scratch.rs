@@ -67,13 +67,7 @@ impl Seeds {
         let ids: Vec<&str> = clicks.iter().map(|click| click.id.as_str()).collect();
         std::fs::write(files.join("clicks.txt"), ids.join("\n"))?;
         std::fs::write(files.join("diary.ndjson"), "")?;
-        Ok(Self {
-            workspace_id: Uuid::now_v7(),
-            key: format!("ll_{}", id::alphanumerics(24)),
-            clicks,
-            links,
-            files,
-        })
+        Ok(Self { workspace_id: Uuid::now_v7(), key: format!("ll_{}", id::alphanumerics(24)), clicks, links, files })
     }
 
     /// Asynchronous load on an address, with the diary on.
@@ -96,14 +90,9 @@ impl Seeds {
 impl Scratch {
     /// Creates, migrates and seeds a database.
     pub(crate) async fn create(server: &str, label: &str, seeds: &Seeds) -> Outcome<Self> {
-        let name = format!(
-            "leadline_bench_{label}_{}",
-            id::alphanumerics(8).to_lowercase()
-        );
+        let name = format!("leadline_bench_{label}_{}", id::alphanumerics(8).to_lowercase());
         let mut admin = PgConnection::connect(server).await?;
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut admin)
-            .await?;
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await?;
         let mut url = url::Url::parse(server)?;
         url.set_path(&name);
         let options: PgConnectOptions = url.as_str().parse()?;
@@ -114,16 +103,9 @@ impl Scratch {
             ("plan_cache_mode", "force_generic_plan"),
             ("jit", "off"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .connect_lazy_with(options);
+        let pool = PgPoolOptions::new().max_connections(8).connect_lazy_with(options);
         let (url, server) = (url.to_string(), server.to_owned());
-        let scratch = Self {
-            url,
-            pool,
-            name,
-            server,
-        };
+        let scratch = Self { url, pool, name, server };
         let seeded = scratch.seed(seeds).await;
         if seeded.is_err() {
             scratch.remove().await?;
@@ -177,12 +159,8 @@ impl Scratch {
 
     /// Removes all leads and customers, and brings the counters back to zero.
     pub(crate) async fn empty(&self) -> Outcome<()> {
-        sqlx::query("TRUNCATE leads, customers")
-            .execute(&self.pool)
-            .await?;
-        sqlx::query("UPDATE links SET leads = 0")
-            .execute(&self.pool)
-            .await?;
+        sqlx::query("TRUNCATE leads, customers").execute(&self.pool).await?;
+        sqlx::query("UPDATE links SET leads = 0").execute(&self.pool).await?;
         Ok(())
     }
 
@@ -194,9 +172,7 @@ impl Scratch {
 
     /// A process of the server, if it runs on this machine: its parent is the server itself.
     pub(crate) async fn backend(&self) -> Outcome<u32> {
-        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(&self.pool)
-            .await?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&self.pool).await?;
         Ok(u32::try_from(pid)?)
     }
 

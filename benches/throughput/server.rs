@@ -32,13 +32,8 @@ pub(crate) const BODY: &str = concat!(
 /// Serves until killed; one thread, or a pool of so many.
 pub(crate) fn run(threads: usize) -> Outcome<()> {
     let runtime = match threads {
-        0 | 1 => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?,
-        more => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(more)
-            .enable_all()
-            .build()?,
+        0 | 1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        more => tokio::runtime::Builder::new_multi_thread().worker_threads(more).enable_all().build()?,
     };
     runtime.block_on(serve())
 }
@@ -52,8 +47,7 @@ async fn serve() -> Outcome<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         connections.spawn(async move {
-            let serving =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+            let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
             // A generator that hangs up at the end of its time is no failure.
             drop(serving.await);
         });
@@ -66,13 +60,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let mut response = Response::new(Full::new(Bytes::from_static(BODY.as_bytes())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        "x-lead-id",
-        HeaderValue::from_static("lead_01JCZK4T5MHQX7R8S9VWY2ABCD"),
-    );
-    headers.insert(
-        "x-request-id",
-        HeaderValue::from_static("019a0c2e-7b1c-7f4e-9d53-0a1b2c3d4e5f"),
-    );
+    headers.insert("x-lead-id", HeaderValue::from_static("lead_01JCZK4T5MHQX7R8S9VWY2ABCD"));
+    headers.insert("x-request-id", HeaderValue::from_static("019a0c2e-7b1c-7f4e-9d53-0a1b2c3d4e5f"));
     Ok(response)
 }

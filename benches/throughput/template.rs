@@ -101,10 +101,7 @@ pub(crate) fn message(workspace_id: Uuid, customer: u128, click: &Click) -> Lead
         metadata: None,
     };
     let mut message = LeadMessage::new(Uuid::now_v7(), workspace_id, Utc::now(), wish);
-    message.resolved = Some(ResolvedClick {
-        link_id: click.link_id,
-        clicked_at: click.at,
-        country: Some("DE".to_owned()),
-    });
+    message.resolved =
+        Some(ResolvedClick { link_id: click.link_id, clicked_at: click.at, country: Some("DE".to_owned()) });
     message
 }

@@ -61,12 +61,7 @@ struct Slot {
 impl Publisher {
     /// Starts connecting in the background. Stops the application when the topology on the broker
     /// differs, when the first login is refused, or when `broker.url` cannot be used.
-    pub fn start(
-        config: &config::Broker,
-        health: &Health,
-        metrics: &Metrics,
-        tasks: &mut Tasks,
-    ) -> Self {
+    pub fn start(config: &config::Broker, health: &Health, metrics: &Metrics, tasks: &mut Tasks) -> Self {
         let closing = CancellationToken::new();
         let shared = Arc::new(Shared {
             live: watch::Sender::new(None),
@@ -79,10 +74,7 @@ impl Publisher {
         let channels = (0..config.publishers)
             .map(|_| {
                 let (hand_over, outlets) = mpsc::channel(1);
-                tasks.spawn(
-                    "publishing channel",
-                    serve_until(outlets, tasks.stop().clone()),
-                );
+                tasks.spawn("publishing channel", serve_until(outlets, tasks.stop().clone()));
                 hand_over
             })
             .collect();
@@ -93,10 +85,7 @@ impl Publisher {
             channels,
         };
         tasks.spawn_fallible("publisher", supervisor.run(tasks.stop().clone()));
-        Self {
-            shared,
-            _held: Arc::new(closing.drop_guard()),
-        }
+        Self { shared, _held: Arc::new(closing.drop_guard()) }
     }
 
     /// Publishes a letter and waits for the broker's confirm, at most `broker.confirm_deadline`.
@@ -107,9 +96,7 @@ impl Publisher {
     /// [`PublishError`] saying what is known about the message.
     pub async fn publish(&self, letter: Letter) -> Result<(), PublishError> {
         let started = Instant::now();
-        let word = self
-            .confirmed(letter, started + self.shared.confirm_deadline)
-            .await;
+        let word = self.confirmed(letter, started + self.shared.confirm_deadline).await;
         let metrics = &self.shared.metrics;
         let label = match word {
             Ok(()) => "confirmed",
@@ -119,10 +106,7 @@ impl Publisher {
         if word.is_ok() {
             let seconds = started.elapsed().as_secs_f64();
             let none: [&str; 0] = [];
-            metrics
-                .confirm_seconds
-                .with_label_values(&none)
-                .observe(seconds);
+            metrics.confirm_seconds.with_label_values(&none).observe(seconds);
         }
         word
     }
@@ -135,13 +119,7 @@ impl Publisher {
         };
         live.slot_with_room().is_some_and(|(slot, permit)| {
             let caller = Caller::nobody();
-            slot.orders
-                .send(Order {
-                    letter,
-                    caller,
-                    permit,
-                })
-                .is_ok()
+            slot.orders.send(Order { letter, caller, permit }).is_ok()
         })
     }
 
@@ -175,11 +153,7 @@ impl Publisher {
             let live = self.live().ok_or(PublishError::Away)?;
             let (slot, permit) = live.slot(deadline).await?;
             let caller = Caller::new(answer);
-            let order = Order {
-                letter,
-                caller,
-                permit,
-            };
+            let order = Order { letter, caller, permit };
             slot.orders.send(order).map_err(|_| PublishError::Away)?;
         }
         match tokio::time::timeout_at(deadline, word).await {
@@ -190,9 +164,7 @@ impl Publisher {
 
     fn live(&self) -> Option<Arc<Live>> {
         let live = self.shared.live.borrow();
-        live.as_ref()
-            .filter(|live| !*live.blocked.borrow())
-            .cloned()
+        live.as_ref().filter(|live| !*live.blocked.borrow()).cloned()
     }
 }
 
@@ -292,26 +264,14 @@ impl Supervisor {
             let confirming = channel.confirm_select(ConfirmSelectOptions::default());
             session.within("confirm.select", confirming).await?;
             let (sender, orders) = mpsc::unbounded_channel();
-            let outlet = Outlet {
-                session: Arc::clone(session),
-                channel,
-                orders,
-                routes: Arc::clone(&self.routes),
-            };
+            let outlet = Outlet { session: Arc::clone(session), channel, orders, routes: Arc::clone(&self.routes) };
             // The task is still with the channel of the last connection only for an instant.
             if hand_over.send(outlet).await.is_err() {
                 return Err(BrokerError::Gone("the task of a publishing channel"));
             }
-            slots.push(Slot {
-                orders: sender,
-                window: Arc::new(Semaphore::new(self.shared.window as usize)),
-            });
+            slots.push(Slot { orders: sender, window: Arc::new(Semaphore::new(self.shared.window as usize)) });
         }
-        Ok(Arc::new(Live {
-            slots,
-            turn: AtomicUsize::new(0),
-            blocked: watch::Sender::new(false),
-        }))
+        Ok(Arc::new(Live { slots, turn: AtomicUsize::new(0), blocked: watch::Sender::new(false) }))
     }
 }
 

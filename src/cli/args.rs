@@ -153,9 +153,7 @@ Examples:
         workspace: Option<String>,
     },
     /// Revoke a key; the API refuses it after at most `store.key_ttl`
-    #[command(
-        after_help = "Example:\n  leadline key revoke key_01J...     (ids: leadline key list)"
-    )]
+    #[command(after_help = "Example:\n  leadline key revoke key_01J...     (ids: leadline key list)")]
     Revoke {
         /// The key's id, key_...
         id: String,
@@ -343,15 +341,8 @@ mod tests {
     fn a_lead_is_asked_for_by_id_or_by_key() {
         let asks = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
         assert!(asks("leadline lead show lead_1"));
-        assert!(asks(
-            "leadline lead show --workspace w --customer c --event e"
-        ));
-        for bad in [
-            "lead show",
-            "lead show --customer c --event e",
-            "lead show x --event e",
-            "ledger --settled",
-        ] {
+        assert!(asks("leadline lead show --workspace w --customer c --event e"));
+        for bad in ["lead show", "lead show --customer c --event e", "lead show x --event e", "ledger --settled"] {
             assert!(!asks(&format!("leadline {bad}")), "{bad}");
         }
     }

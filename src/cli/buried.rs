@@ -33,43 +33,21 @@ const AGAIN: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`CliError`], also when there is no such grave or it cannot be replayed.
-pub(super) async fn buried(
-    config: &Config,
-    store: &Store,
-    command: BuriedCommand,
-    out: Out,
-) -> Result<(), CliError> {
+pub(super) async fn buried(config: &Config, store: &Store, command: BuriedCommand, out: Out) -> Result<(), CliError> {
     match command {
-        BuriedCommand::List {
-            reason,
-            workspace,
-            waiting,
-            limit,
-        } => {
+        BuriedCommand::List { reason, workspace, waiting, limit } => {
             let workspace_id = match workspace {
                 Some(name) => Some(workspace_id(store, &name).await?),
                 None => None,
             };
-            list(
-                store,
-                &BuriedFilter {
-                    reason,
-                    workspace_id,
-                    waiting,
-                    limit: limit.into(),
-                },
-                out,
-            )
-            .await
+            list(store, &BuriedFilter { reason, workspace_id, waiting, limit: limit.into() }, out).await
         }
         BuriedCommand::Show { id } => show(&find(store, &id).await?, out),
         BuriedCommand::Replay { id } => replay(config, store, &find(store, &id).await?, out).await,
         BuriedCommand::Discard { id, yes } => {
             let lead = find(store, &id).await?;
             if !yes {
-                return Err(CliError::said(
-                    "what is discarded can never be replayed: repeat with --yes",
-                ));
+                return Err(CliError::said("what is discarded can never be replayed: repeat with --yes"));
             }
             let gone = store.discard_buried(lead.id).await?;
             out.value(&json!({"id": id::show(PREFIX, lead.id), "discarded": gone}))?;
@@ -83,11 +61,10 @@ async fn find(store: &Store, text: &str) -> Result<BuriedLead, CliError> {
     let id = id::read(PREFIX, text)
         .or_else(|| id::read(id::LEAD, text))
         .ok_or_else(|| CliError::said(format!("{text} is neither a {PREFIX} nor a lead_ id")))?;
-    store.buried_lead(id).await?.ok_or_else(|| {
-        CliError::said(format!(
-            "nothing is buried under {text} (leadline buried list)"
-        ))
-    })
+    store
+        .buried_lead(id)
+        .await?
+        .ok_or_else(|| CliError::said(format!("nothing is buried under {text} (leadline buried list)")))
 }
 
 async fn list(store: &Store, filter: &BuriedFilter, out: Out) -> Result<(), CliError> {
@@ -100,21 +77,13 @@ async fn list(store: &Store, filter: &BuriedFilter, out: Out) -> Result<(), CliE
                 id::show(PREFIX, lead.id),
                 lead_id(lead),
                 lead.buried_at.to_rfc3339(),
-                if lead.replayed_as.is_some() {
-                    "yes"
-                } else {
-                    "no"
-                }
-                .to_owned(),
+                if lead.replayed_as.is_some() { "yes" } else { "no" }.to_owned(),
                 lead.message.len().to_string(),
                 lead.reason.clone(),
             ]
         })
         .collect();
-    out.table(
-        &["id", "lead", "buried", "replayed", "bytes", "reason"],
-        &rows,
-    )?;
+    out.table(&["id", "lead", "buried", "replayed", "bytes", "reason"], &rows)?;
     Ok(())
 }
 
@@ -126,31 +95,17 @@ fn show(lead: &BuriedLead, out: Out) -> Result<(), CliError> {
         ("id", id::show(PREFIX, lead.id)),
         ("reason", lead.reason.clone()),
         ("lead", lead_id(lead)),
-        (
-            "workspace",
-            or_dash(lead.workspace_id.map(|w| id::show(id::WORKSPACE, w))),
-        ),
+        ("workspace", or_dash(lead.workspace_id.map(|w| id::show(id::WORKSPACE, w)))),
         ("identity", lead.identity.clone()),
         ("buried", lead.buried_at.to_rfc3339()),
-        (
-            "replayed as",
-            or_dash(lead.replayed_as.map(|l| id::show(id::LEAD, l))),
-        ),
-        (
-            "replayed",
-            or_dash(lead.replayed_at.map(|at| at.to_rfc3339())),
-        ),
+        ("replayed as", or_dash(lead.replayed_as.map(|l| id::show(id::LEAD, l)))),
+        ("replayed", or_dash(lead.replayed_at.map(|at| at.to_rfc3339()))),
         (form, text),
     ])?;
     Ok(())
 }
 
-async fn replay(
-    config: &Config,
-    store: &Store,
-    lead: &BuriedLead,
-    out: Out,
-) -> Result<(), CliError> {
+async fn replay(config: &Config, store: &Store, lead: &BuriedLead, out: Out) -> Result<(), CliError> {
     let grave = id::show(PREFIX, lead.id);
     let mut message = LeadMessage::decode(&lead.message)
         .map_err(|error| CliError::said(format!("{grave} cannot be replayed: {error}")))?;
@@ -160,15 +115,11 @@ async fn replay(
         .ok_or_else(|| CliError::said(format!("{grave} was discarded meanwhile")))?;
     message.id = chosen;
     message.awaited = false;
-    let body = message
-        .encode()
-        .map_err(|error| CliError::said(error.to_string()))?;
+    let body = message.encode().map_err(|error| CliError::said(error.to_string()))?;
     publish(config, Queue::Shard(message.shard()), chosen, body).await?;
     let shown = id::show(id::LEAD, chosen);
     out.value(&json!({"id": grave, "replayedAs": shown}))?;
-    out.line(&format!(
-        "{grave} was published as {shown} (leadline lead show {shown})"
-    ))?;
+    out.line(&format!("{grave} was published as {shown} (leadline lead show {shown})"))?;
     Ok(())
 }
 
@@ -180,16 +131,9 @@ async fn publish(config: &Config, queue: Queue, id: Uuid, body: Vec<u8>) -> Resu
     let publisher = Publisher::start(&config.broker, &Health::default(), &metrics, &mut tasks);
     let patience = Instant::now() + config.broker.connect_timeout * 2;
     let published = loop {
-        let letter = Letter {
-            to: Address::Queue(queue),
-            id,
-            body: body.clone(),
-            reply_to: None,
-        };
+        let letter = Letter { to: Address::Queue(queue), id, body: body.clone(), reply_to: None };
         match publisher.publish(letter).await {
-            Err(PublishError::Away) if Instant::now() < patience && !stop.is_asked() => {
-                sleep(AGAIN).await
-            }
+            Err(PublishError::Away) if Instant::now() < patience && !stop.is_asked() => sleep(AGAIN).await,
             outcome => break outcome,
         }
     };
@@ -216,8 +160,7 @@ pub(super) fn json(lead: &BuriedLead) -> Value {
 }
 
 fn lead_id(lead: &BuriedLead) -> String {
-    lead.lead_id
-        .map_or_else(|| "-".to_owned(), |lead| id::show(id::LEAD, lead))
+    lead.lead_id.map_or_else(|| "-".to_owned(), |lead| id::show(id::LEAD, lead))
 }
 
 /// Text if it can be shown without harm to a terminal, else hexadecimal.
@@ -234,10 +177,7 @@ mod tests {
 
     #[test]
     fn bytes_are_text_only_when_a_terminal_can_bear_them() {
-        assert_eq!(
-            bytes("{\"ü\":1}".as_bytes()),
-            ("text", "{\"ü\":1}".to_owned())
-        );
+        assert_eq!(bytes("{\"ü\":1}".as_bytes()), ("text", "{\"ü\":1}".to_owned()));
         assert_eq!(bytes(b"a\x1b[2J").0, "hex");
         assert_eq!(bytes(&[0xff]), ("hex", "ff".to_owned()));
     }

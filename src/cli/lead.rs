@@ -36,9 +36,8 @@ struct Whereabouts {
 pub(super) async fn show(store: &Store, args: LeadShowArgs, out: Out) -> Result<(), CliError> {
     let found = match (args.id, args.workspace, args.customer, args.event) {
         (Some(text), ..) => {
-            let id = id::read(id::LEAD, &text).ok_or_else(|| {
-                CliError::said(format!("{text} is no lead id (lead_ and 26 characters)"))
-            })?;
+            let id = id::read(id::LEAD, &text)
+                .ok_or_else(|| CliError::said(format!("{text} is no lead id (lead_ and 26 characters)")))?;
             by_id(store, id).await?
         }
         (None, Some(workspace), Some(customer), Some(event)) => {
@@ -50,9 +49,7 @@ pub(super) async fn show(store: &Store, args: LeadShowArgs, out: Out) -> Result<
             by_key(store, &key).await?
         }
         _ => {
-            return Err(CliError::said(
-                "give a lead id, or --workspace, --customer and --event",
-            ));
+            return Err(CliError::said("give a lead id, or --workspace, --customer and --event"));
         }
     };
     out.value(&found.json())?;
@@ -77,23 +74,12 @@ async fn by_id(store: &Store, id: Uuid) -> Result<Whereabouts, CliError> {
 
 async fn by_key(store: &Store, key: &LeadKey) -> Result<Whereabouts, CliError> {
     let same = |message: &[u8]| LeadMessage::decode(message).is_ok_and(|m| m.key() == *key);
-    let mut parked = store
-        .parked_by_customer(key.workspace_id, &key.customer_external_id)
-        .await?;
+    let mut parked = store.parked_by_customer(key.workspace_id, &key.customer_external_id).await?;
     parked.retain(|lead| same(&lead.message));
-    let filter = BuriedFilter {
-        workspace_id: Some(key.workspace_id),
-        limit: GRAVES,
-        ..BuriedFilter::default()
-    };
+    let filter = BuriedFilter { workspace_id: Some(key.workspace_id), limit: GRAVES, ..BuriedFilter::default() };
     let mut buried = store.buried_leads(&filter).await?;
     buried.retain(|lead| same(&lead.message));
-    Ok(Whereabouts {
-        ended: store.leads_by_key(key).await?,
-        parked,
-        buried,
-        replay_of: None,
-    })
+    Ok(Whereabouts { ended: store.leads_by_key(key).await?, parked, buried, replay_of: None })
 }
 
 impl Whereabouts {
@@ -125,20 +111,12 @@ impl Whereabouts {
         }
         for lead in &self.buried {
             out.pairs(&[
-                (
-                    "lead",
-                    lead.lead_id
-                        .map_or_else(|| "unknown".to_owned(), |lead| id::show(id::LEAD, lead)),
-                ),
+                ("lead", lead.lead_id.map_or_else(|| "unknown".to_owned(), |lead| id::show(id::LEAD, lead))),
                 ("ending", "buried".to_owned()),
                 ("reason", lead.reason.clone()),
                 ("buried", lead.buried_at.to_rfc3339()),
                 ("grave", id::show(BURIED, lead.id)),
-                (
-                    "replayed as",
-                    lead.replayed_as
-                        .map_or_else(|| "-".to_owned(), |lead| id::show(id::LEAD, lead)),
-                ),
+                ("replayed as", lead.replayed_as.map_or_else(|| "-".to_owned(), |lead| id::show(id::LEAD, lead))),
             ])?;
             out.line("")?;
         }
@@ -182,12 +160,8 @@ fn ended_pairs(lead: &FoundLead) -> Vec<(&'static str, String)> {
     };
     let why = match (lead.ending.as_str(), &lead.reason) {
         ("rejected", Some(reason)) => format!("rejected: {reason}"),
-        ("duplicate", _) => {
-            "duplicate: another lead of this customer and event was recorded before".to_owned()
-        }
-        ("deferred", _) => {
-            "deferred: customer and click are stored; the event comes with a follow-up".to_owned()
-        }
+        ("duplicate", _) => "duplicate: another lead of this customer and event was recorded before".to_owned(),
+        ("deferred", _) => "deferred: customer and click are stored; the event comes with a follow-up".to_owned(),
         (ending, _) => ending.to_owned(),
     };
     let took = (lead.recorded_at - lead.accepted_at).num_milliseconds();
@@ -196,20 +170,11 @@ fn ended_pairs(lead: &FoundLead) -> Vec<(&'static str, String)> {
         ("ending", why),
         ("workspace", id::show(id::WORKSPACE, lead.workspace_id)),
         ("customer", lead.customer_external_id.clone()),
-        (
-            "event",
-            format!("{} (quantity {})", lead.event_name, lead.quantity),
-        ),
+        ("event", format!("{} (quantity {})", lead.event_name, lead.quantity)),
         ("mode", lead.mode.clone()),
         ("click", click),
-        (
-            "link",
-            or_dash(lead.link_id.map(|link| id::show(id::LINK, link))),
-        ),
+        ("link", or_dash(lead.link_id.map(|link| id::show(id::LINK, link)))),
         ("accepted", lead.accepted_at.to_rfc3339()),
-        (
-            "recorded",
-            format!("{} ({took} ms later)", lead.recorded_at.to_rfc3339()),
-        ),
+        ("recorded", format!("{} ({took} ms later)", lead.recorded_at.to_rfc3339())),
     ]
 }

@@ -83,11 +83,7 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Buried(command) => Box::pin(buried::buried(&config, &store, command, out)).await?,
         Command::Ledger(args) => return Box::pin(ledger::ledger(&store, args, out)).await,
         Command::Demo(args) => return Box::pin(demo::demo(&store, args, out)).await,
-        Command::Api
-        | Command::Worker
-        | Command::All
-        | Command::Migrate
-        | Command::Check { .. } => {}
+        Command::Api | Command::Worker | Command::All | Command::Migrate | Command::Check { .. } => {}
     }
     Ok(0)
 }

@@ -51,9 +51,9 @@ pub(super) async fn raw_store(config: &Config) -> Result<Store, CliError> {
 pub(super) async fn store(config: &Config) -> Result<Store, CliError> {
     let store = raw_store(config).await?;
     match schema_state(&store).await? {
-        SchemaState::Behind => Err(CliError::said(
-            "the database's schema is older than this binary: run `leadline migrate` first",
-        )),
+        SchemaState::Behind => {
+            Err(CliError::said("the database's schema is older than this binary: run `leadline migrate` first"))
+        }
         SchemaState::Current | SchemaState::Ahead => Ok(store),
     }
 }
@@ -65,8 +65,6 @@ pub(super) async fn store(config: &Config) -> Result<Store, CliError> {
 pub(super) async fn workspace_id(store: &Store, name: &str) -> Result<Uuid, CliError> {
     let found = store.workspace(id::read(id::WORKSPACE, name), name).await?;
     found.map(|workspace| workspace.id).ok_or_else(|| {
-        CliError::said(format!(
-            "no workspace has slug or id {name} (leadline workspace list shows them)"
-        ))
+        CliError::said(format!("no workspace has slug or id {name} (leadline workspace list shows them)"))
     })
 }

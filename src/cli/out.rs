@@ -69,10 +69,7 @@ pub fn complain(text: &str) {
 
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize, name: &str| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .fold(name.len(), usize::max)
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).fold(name.len(), usize::max)
     };
     let widths: Vec<usize> = head.iter().enumerate().map(|(n, h)| width(n, h)).collect();
     let numeric: Vec<bool> = (0..head.len())
@@ -102,13 +99,7 @@ mod tests {
 
     #[test]
     fn tables_align_words_left_and_numbers_right() {
-        let rows = [
-            vec!["async".to_owned(), "7".to_owned()],
-            vec!["é".to_owned(), "12".to_owned()],
-        ];
-        assert_eq!(
-            table(&["mode", "n"], &rows),
-            "mode    n\nasync   7\né      12\n"
-        );
+        let rows = [vec!["async".to_owned(), "7".to_owned()], vec!["é".to_owned(), "12".to_owned()]];
+        assert_eq!(table(&["mode", "n"], &rows), "mode    n\nasync   7\né      12\n");
     }
 }

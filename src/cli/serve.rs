@@ -32,10 +32,7 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
     let stop = Stop::new();
     let app = async {
         let app = App::build(&config, role).await.map_err(failed)?;
-        let (address, metrics) = (
-            app.address().map(tracing::field::display),
-            app.metrics_address(),
-        );
+        let (address, metrics) = (app.address().map(tracing::field::display), app.metrics_address());
         tracing::info!(address, %metrics, ?role, "serving");
         app.run(stop.clone()).await.map_err(failed)
     };
@@ -55,9 +52,7 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
         1 => "1 task".to_owned(),
         more => format!("{more} tasks"),
     };
-    complain(&format!(
-        "{left} had to be dropped before the end; unacknowledged leads go back to their queues"
-    ));
+    complain(&format!("{left} had to be dropped before the end; unacknowledged leads go back to their queues"));
     Ok(2)
 }
 
@@ -68,10 +63,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self, CliError> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -17,7 +17,8 @@ use super::keyring::Verdict;
 use super::{Http, Problem};
 use crate::store::{KeyKind, Opened};
 
-const MISCONFIGURED: &str = "Misconfigured authorization header. Did you forget to add 'Bearer '? Learn more: https://d.to/auth";
+const MISCONFIGURED: &str =
+    "Misconfigured authorization header. Did you forget to add 'Bearer '? Learn more: https://d.to/auth";
 const PERSONAL: &str = "Workspace ID not found. Did you forget to include a `workspaceId` query parameter? It looks like you might be using personal API keys, we also recommend refactoring to workspace API keys: https://d.to/keys";
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -35,10 +36,8 @@ impl FromRequestParts<Http> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
-        let header = parts
-            .headers
-            .get(AUTHORIZATION)
-            .ok_or_else(|| Problem::unauthorized("Missing Authorization header."))?;
+        let header =
+            parts.headers.get(AUTHORIZATION).ok_or_else(|| Problem::unauthorized("Missing Authorization header."))?;
         let key = header
             .to_str()
             .ok()
@@ -48,9 +47,7 @@ impl FromRequestParts<Http> for Caller {
             return Err(Problem::not_found(PERSONAL));
         }
         let opened = opened(http, key, KeyKind::Secret, "Unauthorized: Invalid API key.").await?;
-        Ok(Self {
-            workspace_id: opened.workspace_id,
-        })
+        Ok(Self { workspace_id: opened.workspace_id })
     }
 }
 
@@ -58,10 +55,8 @@ impl FromRequestParts<Http> for PageCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
-        let header = parts
-            .headers
-            .get(AUTHORIZATION)
-            .ok_or_else(|| Problem::unauthorized("Missing publishable key."))?;
+        let header =
+            parts.headers.get(AUTHORIZATION).ok_or_else(|| Problem::unauthorized("Missing publishable key."))?;
         let key = header
             .to_str()
             .ok()
@@ -69,18 +64,11 @@ impl FromRequestParts<Http> for PageCaller {
             .filter(|key| key.starts_with("ll_pk_") || key.starts_with("dub_pk_"))
             .ok_or_else(|| Problem::bad_request("Invalid or missing publishable key."))?;
         let unknown = "Invalid publishable key.";
-        Ok(Self(
-            opened(http, key, KeyKind::Publishable, unknown).await?,
-        ))
+        Ok(Self(opened(http, key, KeyKind::Publishable, unknown).await?))
     }
 }
 
-async fn opened(
-    http: &Http,
-    key: &str,
-    kind: KeyKind,
-    unknown: &'static str,
-) -> Result<Arc<Opened>, Problem> {
+async fn opened(http: &Http, key: &str, kind: KeyKind, unknown: &'static str) -> Result<Arc<Opened>, Problem> {
     match http.keys.open(key, kind).await {
         Verdict::Good(opened) => Ok(opened),
         Verdict::Unknown => Err(Problem::unauthorized(unknown)),

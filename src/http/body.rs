@@ -48,14 +48,9 @@ impl FromRequest<Http> for Payload {
                 Err(_) => Err(Problem::bad_request("The request body ended early.")),
             }
         };
-        timeout(http.config.body_timeout, work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Problem::transport(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "The request body did not arrive in time.",
-                ))
-            })
+        timeout(http.config.body_timeout, work).await.unwrap_or_else(|_| {
+            Err(Problem::transport(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."))
+        })
     }
 }
 
@@ -71,8 +66,5 @@ async fn drain(body: &mut Body) {
 }
 
 fn too_large() -> Problem {
-    Problem::transport(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "The request body is too large.",
-    )
+    Problem::transport(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large.")
 }

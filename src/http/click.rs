@@ -69,10 +69,7 @@ pub(super) async fn track(
     let wish = TrackClick::parse(&body)?;
     let visitor = Visitor::of(&headers, &extensions, &http.config);
     let hash = visitor.hash(&wish.domain, &wish.key);
-    let target = http
-        .store
-        .click_target(&wish.domain, &wish.key, &hash)
-        .await?;
+    let target = http.store.click_target(&wish.domain, &wish.key, &hash).await?;
     let Some(target) = target else {
         let TrackClick { domain, key, .. } = &wish;
         let message = format!("Link not found for domain: {domain} and key: {key}.");
@@ -97,9 +94,7 @@ pub(super) async fn track(
         country: visitor.country.clone(),
         ip: visitor.kept_address(),
         user_agent: visitor.user_agent,
-        referrer: wish
-            .referrer
-            .or_else(|| visitor::text(&headers, &REFERER, REFERRER_MAX)),
+        referrer: wish.referrer.or_else(|| visitor::text(&headers, &REFERER, REFERRER_MAX)),
     };
     let click_id = http.store.claim_click(&target.visitor, &click).await?;
     Ok(answer(&target, &click_id))
@@ -126,21 +121,11 @@ fn asks(uri: &Uri, name: &str) -> bool {
 }
 
 fn answer(target: &ClickTarget, click_id: &str) -> Response {
-    let partner = target
-        .program_id
-        .as_ref()
-        .and(target.partner_id.as_deref())
-        .map(|id| Partner {
-            id,
-            name: id,
-            image: format!("https://api.dub.co/og/avatar/{id}"),
-            tenant_id: target.tenant_id.as_deref(),
-        });
-    ok(&Body {
-        click_id,
-        partnership: partner.map(|partner| Partnership {
-            partner,
-            discount: (),
-        }),
-    })
+    let partner = target.program_id.as_ref().and(target.partner_id.as_deref()).map(|id| Partner {
+        id,
+        name: id,
+        image: format!("https://api.dub.co/og/avatar/{id}"),
+        tenant_id: target.tenant_id.as_deref(),
+    });
+    ok(&Body { click_id, partnership: partner.map(|partner| Partnership { partner, discount: () }) })
 }

@@ -26,19 +26,10 @@ use crate::store::{Customer, CustomerChange, CustomerError, CustomerFilter, Cust
 const PREFIX: &str = "/customers/";
 const MISSING: &str = "Customer not found. Make sure you're using the correct customer ID (e.g. `cus_3TagGjzRzmsFJdH8od2BNCsc`) or external ID (has to be prefixed with `ext_`).";
 const TAKEN: &str = "A customer with this external ID already exists.";
-const SORTS: &[&str] = &[
-    "createdAt",
-    "saleAmount",
-    "firstSaleAt",
-    "subscriptionCanceledAt",
-];
+const SORTS: &[&str] = &["createdAt", "saleAmount", "firstSaleAt", "subscriptionCanceledAt"];
 
 /// `GET /customers`.
-pub(super) async fn list(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn list(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let workspace = caller.workspace_id;
     let query = Query::of(&uri)?;
     let expanded = query.flag("includeExpandedFields")?;
@@ -46,9 +37,7 @@ pub(super) async fn list(
     let paging = query.paging(by_creation)?;
     let cursor = match &paging.cursor {
         Cursor::Offset(_) => None,
-        Cursor::After(customer) | Cursor::Before(customer) => {
-            Some(cursor(&http, workspace, customer).await?)
-        }
+        Cursor::After(customer) | Cursor::Before(customer) => Some(cursor(&http, workspace, customer).await?),
     };
     let show = |customer: &Customer| customer_object(workspace, customer, expanded);
     // The exact external id has an index of its own, and at most one customer to show.
@@ -72,18 +61,10 @@ pub(super) async fn list(
 }
 
 /// `GET /customers/{id}`.
-pub(super) async fn show(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn show(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let expanded = Query::of(&uri)?.flag("includeExpandedFields")?;
     let customer = named(&http, &caller, &uri).await?;
-    Ok(ok(&customer_object(
-        caller.workspace_id,
-        &customer,
-        expanded,
-    )))
+    Ok(ok(&customer_object(caller.workspace_id, &customer, expanded)))
 }
 
 /// `PATCH /customers/{id}`. `country` and `stripeCustomerId` pass and are ignored, the first as in the contract.
@@ -103,10 +84,7 @@ pub(super) async fn change(
     };
     let workspace = caller.workspace_id;
     let customer = named(&http, &caller, &uri).await?;
-    let changed = http
-        .store
-        .change_customer(workspace, customer.id, &change)
-        .await;
+    let changed = http.store.change_customer(workspace, customer.id, &change).await;
     let still_there = changed.map_err(|error| match error {
         CustomerError::ExternalIdTaken => Problem::conflict(TAKEN),
         CustomerError::Store(error) => error.into(),
@@ -119,16 +97,9 @@ pub(super) async fn change(
 }
 
 /// `DELETE /customers/{id}`.
-pub(super) async fn delete(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn delete(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let customer = named(&http, &caller, &uri).await?;
-    let deleted = http
-        .store
-        .delete_customer(caller.workspace_id, &customer.external_id)
-        .await?;
+    let deleted = http.store.delete_customer(caller.workspace_id, &customer.external_id).await?;
     if !deleted {
         return Err(Problem::not_found(MISSING));
     }
@@ -137,9 +108,7 @@ pub(super) async fn delete(
 
 async fn named(http: &Http, caller: &Caller, uri: &Uri) -> Result<Customer, Problem> {
     let missing = || Problem::not_found(MISSING);
-    let name = path_id(uri, PREFIX)
-        .and_then(|name| customer_name(&name))
-        .ok_or_else(missing)?;
+    let name = path_id(uri, PREFIX).and_then(|name| customer_name(&name)).ok_or_else(missing)?;
     let found = http.store.customer(caller.workspace_id, &name).await?;
     found.ok_or_else(missing)
 }
@@ -171,12 +140,7 @@ fn filter(query: &Query<'_>) -> Option<CustomerFilter> {
         None => None,
         Some(link) => Some(id::read(id::LINK, link)?),
     };
-    Some(CustomerFilter {
-        email,
-        search,
-        country: query.owned("country"),
-        link_id,
-    })
+    Some(CustomerFilter { email, search, country: query.owned("country"), link_id })
 }
 
 fn email(fields: &Fields) -> Result<Said<String>, FieldFault> {
@@ -204,12 +168,7 @@ fn external_id(fields: &Fields) -> Result<Option<String>, FieldFault> {
 }
 
 fn customer_object(workspace: Uuid, customer: &Customer, expanded: bool) -> Value {
-    let Customer {
-        name,
-        email,
-        external_id,
-        ..
-    } = customer;
+    let Customer { name, email, external_id, .. } = customer;
     let name = names::display_name(name.as_deref(), email.as_deref(), workspace, external_id);
     let mut object = json!({
         "id": id::show(id::CUSTOMER, customer.id),
@@ -234,10 +193,7 @@ fn customer_object(workspace: Uuid, customer: &Customer, expanded: bool) -> Valu
 }
 
 fn link(customer: &Customer) -> Option<Value> {
-    let (domain, key) = (
-        customer.link_domain.as_deref()?,
-        customer.link_key.as_deref()?,
-    );
+    let (domain, key) = (customer.link_domain.as_deref()?, customer.link_key.as_deref()?);
     Some(json!({
         "id": id::show(id::LINK, customer.link_id?),
         "domain": domain,

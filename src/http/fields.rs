@@ -34,9 +34,7 @@ impl Fields {
         match self.0.get(path) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
-            Some(Value::String(text)) if utf16_len(text) > max => {
-                Err(FieldFault::too_long(path, max))
-            }
+            Some(Value::String(text)) if utf16_len(text) > max => Err(FieldFault::too_long(path, max)),
             Some(Value::String(text)) if has_nul(text) => Err(FieldFault::nul(path)),
             Some(Value::String(text)) => Ok(Some(Some(text.clone()))),
             Some(other) => Err(FieldFault::wrong_type(path, "string", json::kind(other))),
@@ -76,24 +74,18 @@ impl Fields {
             return Err(FieldFault::new("too_big", path, &message));
         }
         let whole = (min..=max).find(|n| f64::from(*n) == number);
-        whole
-            .map(Some)
-            .ok_or_else(|| FieldFault::wrong_type(path, "int", "number"))
+        whole.map(Some).ok_or_else(|| FieldFault::wrong_type(path, "int", "number"))
     }
 
     /// A moment (RFC 3339, or a day), or null; an empty text counts as null.
-    pub(super) fn moment(
-        &self,
-        path: &str,
-        invalid: &'static str,
-    ) -> Result<Said<DateTime<Utc>>, Problem> {
+    pub(super) fn moment(&self, path: &str, invalid: &'static str) -> Result<Said<DateTime<Utc>>, Problem> {
         match self.text(path, 100)? {
             None => Ok(None),
             Some(None) => Ok(Some(None)),
             Some(Some(text)) if text.is_empty() => Ok(Some(None)),
-            Some(Some(text)) => read_moment(&text)
-                .map(|moment| Some(Some(moment)))
-                .ok_or_else(|| Problem::unprocessable(invalid)),
+            Some(Some(text)) => {
+                read_moment(&text).map(|moment| Some(Some(moment))).ok_or_else(|| Problem::unprocessable(invalid))
+            }
         }
     }
 
@@ -108,11 +100,7 @@ impl Fields {
         let texts = items.iter().enumerate().map(|(n, item)| match item {
             Value::String(text) if !has_nul(text) => Ok(text.clone()),
             Value::String(_) => Err(FieldFault::nul(&format!("{path}[{n}]"))),
-            other => Err(FieldFault::wrong_type(
-                &format!("{path}[{n}]"),
-                "string",
-                json::kind(other),
-            )),
+            other => Err(FieldFault::wrong_type(&format!("{path}[{n}]"), "string", json::kind(other))),
         });
         texts.collect::<Result<_, _>>().map(|list| Some(Some(list)))
     }
@@ -120,16 +108,11 @@ impl Fields {
 
 /// Years that both JavaScript's dates and `PostgreSQL` print with four digits.
 fn read_moment(text: &str) -> Option<DateTime<Utc>> {
-    let moment = DateTime::parse_from_rfc3339(text)
-        .map(|moment| moment.to_utc())
-        .ok()
-        .or_else(|| {
-            let day: NaiveDate = text.parse().ok()?;
-            Some(day.and_time(NaiveTime::MIN).and_utc())
-        })?;
-    (0..253_402_300_800)
-        .contains(&moment.timestamp())
-        .then_some(moment)
+    let moment = DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc()).ok().or_else(|| {
+        let day: NaiveDate = text.parse().ok()?;
+        Some(day.and_time(NaiveTime::MIN).and_utc())
+    })?;
+    (0..253_402_300_800).contains(&moment.timestamp()).then_some(moment)
 }
 
 #[cfg(test)]
@@ -142,19 +125,11 @@ mod tests {
 
     #[test]
     fn absent_null_and_value_are_told_apart() {
-        let fields =
-            fields(r#"{"a":null,"b":"x","c":"2026-01-02","d":"2026-01-02T03:04:05+01:00"}"#);
+        let fields = fields(r#"{"a":null,"b":"x","c":"2026-01-02","d":"2026-01-02T03:04:05+01:00"}"#);
         assert_eq!(fields.text("z", 9).unwrap(), None);
         assert_eq!(fields.text("a", 9).unwrap(), Some(None));
         assert_eq!(fields.text("b", 9).unwrap(), Some(Some("x".to_owned())));
-        let moment = |path| {
-            fields
-                .moment(path, "")
-                .unwrap()
-                .flatten()
-                .unwrap()
-                .to_rfc3339()
-        };
+        let moment = |path| fields.moment(path, "").unwrap().flatten().unwrap().to_rfc3339();
         assert_eq!(moment("c"), "2026-01-02T00:00:00+00:00");
         assert_eq!(moment("d"), "2026-01-02T02:04:05+00:00");
         assert!(fields.moment("b", "no").is_err());
@@ -164,34 +139,13 @@ mod tests {
     fn faults_name_their_field() {
         let fields = fields(r#"{"a":1,"b":"xx","c":"\u0000","d":["x",2],"e":"true","f":9.5}"#);
         let rows = [
-            (
-                fields.text("a", 9).unwrap_err(),
-                "invalid_type: a: Invalid input: expected string, received number",
-            ),
-            (
-                fields.text("b", 1).unwrap_err(),
-                "too_big: b: Too big: expected string to have <=1 characters",
-            ),
-            (
-                fields.text("c", 1).unwrap_err(),
-                "custom: c: Text must not contain NUL characters",
-            ),
-            (
-                fields.texts("d").unwrap_err(),
-                "invalid_type: d[1]: Invalid input: expected string, received number",
-            ),
-            (
-                fields.flag("e").unwrap_err(),
-                "invalid_type: e: Invalid input: expected boolean, received string",
-            ),
-            (
-                fields.whole("f", 3, 190).unwrap_err(),
-                "invalid_type: f: Invalid input: expected int, received number",
-            ),
-            (
-                fields.whole("a", 3, 190).unwrap_err(),
-                "too_small: a: Too small: expected number to be >=3",
-            ),
+            (fields.text("a", 9).unwrap_err(), "invalid_type: a: Invalid input: expected string, received number"),
+            (fields.text("b", 1).unwrap_err(), "too_big: b: Too big: expected string to have <=1 characters"),
+            (fields.text("c", 1).unwrap_err(), "custom: c: Text must not contain NUL characters"),
+            (fields.texts("d").unwrap_err(), "invalid_type: d[1]: Invalid input: expected string, received number"),
+            (fields.flag("e").unwrap_err(), "invalid_type: e: Invalid input: expected boolean, received string"),
+            (fields.whole("f", 3, 190).unwrap_err(), "invalid_type: f: Invalid input: expected int, received number"),
+            (fields.whole("a", 3, 190).unwrap_err(), "too_small: a: Too small: expected number to be >=3"),
         ];
         for (fault, expected) in rows {
             assert_eq!(fault.to_string(), expected);

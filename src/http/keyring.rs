@@ -59,14 +59,8 @@ impl Keyring {
     pub(super) fn new(store: &Store, config: &config::Store) -> Self {
         Self {
             store: store.clone(),
-            known: Cache::builder()
-                .max_capacity(KNOWN_MAX)
-                .time_to_live(config.key_ttl_away)
-                .build(),
-            unknown: Cache::builder()
-                .max_capacity(UNKNOWN_MAX)
-                .time_to_live(config.unknown_key_ttl)
-                .build(),
+            known: Cache::builder().max_capacity(KNOWN_MAX).time_to_live(config.key_ttl_away).build(),
+            unknown: Cache::builder().max_capacity(UNKNOWN_MAX).time_to_live(config.unknown_key_ttl).build(),
             flights: Arc::default(),
             ration: Arc::new(Mutex::new(Ration::new(config.unknown_key_lookups))),
             ttl: config.key_ttl,
@@ -91,11 +85,7 @@ impl Keyring {
                         return verdict;
                     }
                 }
-                if age < self.ttl_away {
-                    Verdict::Good(known.opened)
-                } else {
-                    Verdict::Away
-                }
+                if age < self.ttl_away { Verdict::Good(known.opened) } else { Verdict::Away }
             }
             _ if self.unknown.contains_key(&hash) => Verdict::Unknown,
             _ => self.flight(hash, kind).await,
@@ -112,9 +102,7 @@ impl Keyring {
             return std::future::ready(Verdict::Rationed).boxed().shared();
         }
         let keyring = self.clone();
-        let flight = async move { keyring.look_up(hash, kind).await }
-            .boxed()
-            .shared();
+        let flight = async move { keyring.look_up(hash, kind).await }.boxed().shared();
         if flights.len() >= FLIGHTS_SWEPT {
             flights.retain(|_, flight| flight.upgrade().is_some());
         }
@@ -129,10 +117,7 @@ impl Keyring {
         let verdict = match self.store.open_key(&hash, kind).await {
             Ok(Some(opened)) => {
                 let opened = Arc::new(opened);
-                let known = Known {
-                    opened: Arc::clone(&opened),
-                    since,
-                };
+                let known = Known { opened: Arc::clone(&opened), since };
                 self.known.insert(hash, known);
                 Verdict::Good(opened)
             }
@@ -162,11 +147,7 @@ struct Ration {
 impl Ration {
     fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
-        Self {
-            per_second,
-            left: per_second,
-            at: Instant::now(),
-        }
+        Self { per_second, left: per_second, at: Instant::now() }
     }
 
     fn take(&mut self, now: Instant) -> bool {

@@ -84,20 +84,14 @@ fn refusal(http: &Http, turned_away: &TurnedAway) -> Problem {
         TurnedAway::ClickNotFound { click_id } => {
             Problem::not_found(format!("Click event not found for clickId: {click_id}"))
         }
-        TurnedAway::LinkNotFound { click_id } => {
-            Problem::not_found(format!("Link not found for clickId: {click_id}"))
-        }
+        TurnedAway::LinkNotFound { click_id } => Problem::not_found(format!("Link not found for clickId: {click_id}")),
         TurnedAway::LinkForeign { click_id, link_id } => {
             let link = id::show(id::LINK, *link_id);
-            Problem::not_found(format!(
-                "Link {link} for clickId {click_id} does not belong to the workspace"
-            ))
+            Problem::not_found(format!("Link {link} for clickId {click_id} does not belong to the workspace"))
         }
         TurnedAway::LinkDisabled { click_id, link_id } => {
             let link = id::show(id::LINK, *link_id);
-            Problem::not_found(format!(
-                "Link {link} for clickId {click_id} is disabled, lead not tracked"
-            ))
+            Problem::not_found(format!("Link {link} for clickId {click_id} is disabled, lead not tracked"))
         }
         TurnedAway::CustomerNotFound => Problem::bad_request(NOBODY),
         TurnedAway::Unavailable => Problem::unavailable(http.intake.retry_after()),
@@ -143,9 +137,7 @@ impl<'a> From<&'a Tracked> for Body<'a> {
     fn from(tracked: &'a Tracked) -> Self {
         let customer = &tracked.customer;
         Self {
-            click: Click {
-                id: &tracked.click_id,
-            },
+            click: Click { id: &tracked.click_id },
             link: tracked.link.as_ref().map(Link::from),
             customer: Customer {
                 name: customer.name.as_deref(),

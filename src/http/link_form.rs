@@ -21,13 +21,7 @@ const NAME_MAX: usize = 190;
 const TEXT_MAX: usize = 255;
 const URL_MAX: usize = 32_000;
 const ANY: usize = usize::MAX;
-const UTM: [&str; 5] = [
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-];
+const UTM: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
 
 /// What a body says about a link; absent fields leave it as it is.
 #[derive(Debug, Default)]
@@ -60,10 +54,7 @@ pub(super) struct RandomKey {
 
 impl Default for RandomKey {
     fn default() -> Self {
-        Self {
-            length: 7,
-            prefix: String::new(),
-        }
+        Self { length: 7, prefix: String::new() }
     }
 }
 
@@ -109,8 +100,7 @@ impl LinkForm {
         };
         for name in UTM.into_iter().chain(["ref"]) {
             if let Some(said) = fields.text(name, TEXT_MAX)? {
-                form.parameters
-                    .push((name, said.filter(|text| !text.is_empty())));
+                form.parameters.push((name, said.filter(|text| !text.is_empty())));
             }
         }
         form.expires_at = fields.moment("expiresAt", "Invalid expiration date.")?;
@@ -119,11 +109,7 @@ impl LinkForm {
         form.domain = domain.map(|domain| checked_domain(&domain)).transpose()?;
         form.key = key.map(|key| checked_key(&key)).transpose()?.flatten();
         form.random.length = length.map_or(form.random.length, usize::from);
-        if let Some(prefix) = prefix
-            .map(|prefix| checked_key(&prefix))
-            .transpose()?
-            .flatten()
-        {
+        if let Some(prefix) = prefix.map(|prefix| checked_key(&prefix)).transpose()?.flatten() {
             form.random.prefix = format!("{prefix}/");
             if utf16_len(&form.random.prefix) + form.random.length > NAME_MAX {
                 return Err(FieldFault::too_long("prefix", NAME_MAX).into());
@@ -208,9 +194,7 @@ fn checked_key(given: &str) -> Result<Option<String>, Problem> {
         return Ok(None);
     }
     let allowed = |c: char| {
-        c.is_ascii_alphanumeric()
-            || "_-/.".contains(c)
-            || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
+        c.is_ascii_alphanumeric() || "_-/.".contains(c) || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
     };
     let lower = key.to_ascii_lowercase();
     let reserved = (lower.starts_with('_') && lower != "_root")
@@ -229,10 +213,7 @@ fn merged(url: &str, parameters: &[(&'static str, Option<String>)]) -> String {
         return url.to_owned();
     };
     let stands = |name: &str| parsed.query_pairs().any(|(given, _)| given == name);
-    if !parameters
-        .iter()
-        .any(|(name, value)| value.is_some() || stands(name))
-    {
+    if !parameters.iter().any(|(name, value)| value.is_some() || stands(name)) {
         return url.to_owned();
     }
     let kept: Vec<(String, String)> = parsed
@@ -240,14 +221,8 @@ fn merged(url: &str, parameters: &[(&'static str, Option<String>)]) -> String {
         .filter(|(name, _)| !parameters.iter().any(|(given, _)| given == name))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    let given = parameters
-        .iter()
-        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-    parsed
-        .query_pairs_mut()
-        .clear()
-        .extend_pairs(kept)
-        .extend_pairs(given);
+    let given = parameters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    parsed.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(given);
     if parsed.query() == Some("") {
         parsed.set_query(None);
     }
@@ -257,15 +232,8 @@ fn merged(url: &str, parameters: &[(&'static str, Option<String>)]) -> String {
 fn mirror(link: &mut Link) {
     let url = Url::parse(&link.url).ok();
     let parameter = |name: &str| {
-        let (_, value) = url
-            .as_ref()?
-            .query_pairs()
-            .find(|(given, _)| given == name)?;
-        let value: String = value
-            .chars()
-            .filter(|c| *c != '\0')
-            .take(TEXT_MAX)
-            .collect();
+        let (_, value) = url.as_ref()?.query_pairs().find(|(given, _)| given == name)?;
+        let value: String = value.chars().filter(|c| *c != '\0').take(TEXT_MAX).collect();
         (!value.is_empty()).then_some(value)
     };
     link.utm_source = parameter("utm_source");
@@ -288,30 +256,18 @@ mod tests {
     }
 
     fn refused(body: &serde_json::Value) -> String {
-        format!(
-            "{:?}",
-            LinkForm::create(body.to_string().as_bytes()).unwrap_err()
-        )
+        format!("{:?}", LinkForm::create(body.to_string().as_bytes()).unwrap_err())
     }
 
     #[test]
     fn parameters_are_merged_into_the_url_and_mirrored() {
         let body = json!({"url": "x.com/a?b=1&utm_term=t", "utm_source": "news", "utm_medium": "", "ref": "r"});
         let mut made = link(LinkForm::create(body.to_string().as_bytes()).unwrap());
-        assert_eq!(
-            made.url,
-            "https://x.com/a?b=1&utm_term=t&utm_source=news&ref=r"
-        );
-        assert_eq!(
-            (made.utm_source.as_deref(), made.utm_term.as_deref()),
-            (Some("news"), Some("t"))
-        );
+        assert_eq!(made.url, "https://x.com/a?b=1&utm_term=t&utm_source=news&ref=r");
+        assert_eq!((made.utm_source.as_deref(), made.utm_term.as_deref()), (Some("news"), Some("t")));
         let change = br#"{"utm_source":null,"utm_term":null,"ref":null}"#;
         LinkForm::change(change).unwrap().apply(&mut made);
-        assert_eq!(
-            (made.url.as_str(), made.utm_source),
-            ("https://x.com/a?b=1", None)
-        );
+        assert_eq!((made.url.as_str(), made.utm_source), ("https://x.com/a?b=1", None));
     }
 
     #[test]
@@ -327,62 +283,37 @@ mod tests {
 
     #[test]
     fn names_are_cleaned() {
-        let body = br#"{"url":"https://x.y","domain":"https://www.Go.Example.com/","key":"/Promo/24/","externalId":"ext_7"}"#;
+        let body =
+            br#"{"url":"https://x.y","domain":"https://www.Go.Example.com/","key":"/Promo/24/","externalId":"ext_7"}"#;
         let made = link(LinkForm::create(body).unwrap());
-        assert_eq!(
-            (made.domain.as_str(), made.key.as_str()),
-            ("go.example.com", "Promo/24")
-        );
+        assert_eq!((made.domain.as_str(), made.key.as_str()), ("go.example.com", "Promo/24"));
         assert_eq!(made.external_id.as_deref(), Some("7"));
-        let form =
-            LinkForm::create(br#"{"url":"https://x.y","key":"/","prefix":"/c/","keyLength":9}"#)
-                .unwrap();
+        let form = LinkForm::create(br#"{"url":"https://x.y","key":"/","prefix":"/c/","keyLength":9}"#).unwrap();
         assert_eq!((form.key.as_deref(), form.random.make().len()), (None, 11));
     }
 
     #[test]
     fn each_fault_is_worded_as_in_the_contract() {
         let rows = [
-            (
-                json!({}),
-                "invalid_type: url: Invalid input: expected string, received undefined",
-            ),
-            (
-                json!({"url": null}),
-                "invalid_type: url: Invalid input: expected string, received null",
-            ),
+            (json!({}), "invalid_type: url: Invalid input: expected string, received undefined"),
+            (json!({"url": null}), "invalid_type: url: Invalid input: expected string, received null"),
             (json!({"url": " "}), "Missing destination URL"),
             (json!({"url": "not a url"}), "Invalid destination URL"),
-            (
-                json!({"url": "https://x.y", "domain": "localhost"}),
-                "Invalid domain.",
-            ),
+            (json!({"url": "https://x.y", "domain": "localhost"}), "Invalid domain."),
             (json!({"url": "https://x.y", "key": "a b"}), "Invalid key."),
             (json!({"url": "https://x.y", "key": "_x"}), "Invalid key."),
-            (
-                json!({"url": "https://x.y", "key": "x.PHP"}),
-                "Invalid key.",
-            ),
+            (json!({"url": "https://x.y", "key": "x.PHP"}), "Invalid key."),
             (
                 json!({"url": "https://x.y", "key": "x".repeat(191)}),
                 "too_big: key: Too big: expected string to have <=190 characters",
             ),
-            (
-                json!({"url": "https://x.y", "externalId": "ext_"}),
-                "too_small: externalId",
-            ),
+            (json!({"url": "https://x.y", "externalId": "ext_"}), "too_small: externalId"),
             (
                 json!({"url": "https://x.y", "archived": "no"}),
                 "invalid_type: archived: Invalid input: expected boolean, received string",
             ),
-            (
-                json!({"url": "https://x.y", "expiresAt": "soon"}),
-                "Invalid expiration date.",
-            ),
-            (
-                json!({"url": "https://x.y", "title": "\0"}),
-                "custom: title: Text must not contain NUL characters",
-            ),
+            (json!({"url": "https://x.y", "expiresAt": "soon"}), "Invalid expiration date."),
+            (json!({"url": "https://x.y", "title": "\0"}), "custom: title: Text must not contain NUL characters"),
         ];
         for (body, expected) in rows {
             let said = refused(&body);

@@ -13,11 +13,7 @@ use crate::store::Link;
 
 /// `https://{domain}/{key}`; a root link has no path.
 pub(super) fn short_link(domain: &str, key: &str) -> String {
-    if key == "_root" {
-        format!("https://{domain}")
-    } else {
-        format!("https://{domain}/{key}")
-    }
+    if key == "_root" { format!("https://{domain}") } else { format!("https://{domain}/{key}") }
 }
 
 /// A moment as JavaScript prints it.
@@ -138,12 +134,7 @@ mod tests {
 
     #[test]
     fn a_bare_link_has_every_key() {
-        let link = Link::new(
-            Uuid::nil(),
-            "d.co".to_owned(),
-            "_root".to_owned(),
-            "https://x.y".to_owned(),
-        );
+        let link = Link::new(Uuid::nil(), "d.co".to_owned(), "_root".to_owned(), "https://x.y".to_owned());
         let object = serde_json::to_value(LinkObject::from(&link)).unwrap();
         assert_eq!(object.as_object().unwrap().len(), 53);
         assert_eq!(object["shortLink"], "https://d.co");

@@ -22,12 +22,12 @@ use crate::lead::{FieldFault, id};
 use crate::store::{Link, LinkError, LinkFilter, LinkName, LinkOrder, StoreError};
 
 const PREFIX: &str = "/links/";
-const UNNAMED: &str =
-    "You must provide a domain and a key or a linkId or an externalId to retrieve a link.";
+const UNNAMED: &str = "You must provide a domain and a key or a linkId or an externalId to retrieve a link.";
 const UNNAMED_DOC: &str = "https://dub.co/docs/api-reference/endpoint/retrieve-a-link";
 const UNPREFIXED: &str = "Invalid externalId. Did you forget to prefix it with `ext_`?";
 const ROOT: &str = "You can't delete a custom domain link. You can delete the domain instead.";
-const NO_DOMAIN: &str = "This workspace has no domain yet. Name one in `domain`; it is registered for the workspace with its first link.";
+const NO_DOMAIN: &str =
+    "This workspace has no domain yet. Name one in `domain`; it is registered for the workspace with its first link.";
 const KEY_TRIES: usize = 8;
 
 /// `POST /links`.
@@ -49,15 +49,11 @@ pub(super) async fn create(
         if let Some(random) = &random {
             link.key = random.make();
         }
-        let created = http
-            .store
-            .create_link(link.clone(), http.config.register_domains);
+        let created = http.store.create_link(link.clone(), http.config.register_domains);
         match created.await {
             Err(LinkError::KeyTaken) if random.is_some() => {}
             other => {
-                return Ok(ok(&LinkObject::from(
-                    &other.map_err(|e| refused(e, workspace))?,
-                )));
+                return Ok(ok(&LinkObject::from(&other.map_err(|e| refused(e, workspace))?)));
             }
         }
     }
@@ -67,9 +63,7 @@ pub(super) async fn create(
 async fn first_domain(http: &Http, workspace: Uuid) -> Result<String, Problem> {
     let domains = http.store.domains(workspace).await?;
     let first = domains.into_iter().next();
-    first
-        .map(|domain| domain.name)
-        .ok_or_else(|| Problem::unprocessable(NO_DOMAIN))
+    first.map(|domain| domain.name).ok_or_else(|| Problem::unprocessable(NO_DOMAIN))
 }
 
 /// `PATCH /links/{id}`, and `PUT`.
@@ -83,46 +77,30 @@ pub(super) async fn change(
     let form = LinkForm::change(&body)?;
     let name = named(&uri)?;
     let register = http.config.register_domains;
-    let changed = http
-        .store
-        .change_link(workspace, &name, register, |link| form.apply(link))
-        .await;
+    let changed = http.store.change_link(workspace, &name, register, |link| form.apply(link)).await;
     let link = changed.map_err(|e| refused(e, workspace))?;
     Ok(ok(&LinkObject::from(&link)))
 }
 
 /// `GET /links/{id}`.
-pub(super) async fn show(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn show(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let found = http.store.link(caller.workspace_id, &named(&uri)?).await;
     let link = found.map_err(|e| refused(e, caller.workspace_id))?;
     Ok(ok(&LinkObject::from(&link)))
 }
 
 /// `GET /links/info`.
-pub(super) async fn info(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn info(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     let external = query.get("externalId");
-    let name = match (
-        query.get("domain"),
-        query.get("key"),
-        query.get("linkId"),
-        external,
-    ) {
+    let name = match (query.get("domain"), query.get("key"), query.get("linkId"), external) {
         (_, _, Some(link), _) => link_name(link),
-        (_, _, _, Some(external)) => Some(LinkName::External(
-            external.strip_prefix("ext_").unwrap_or(external).to_owned(),
-        )),
-        (Some(domain), Some(key), _, _) => checked_domain(domain)
-            .ok()
-            .map(|domain| LinkName::Short(domain, key.trim_matches('/').to_owned())),
+        (_, _, _, Some(external)) => {
+            Some(LinkName::External(external.strip_prefix("ext_").unwrap_or(external).to_owned()))
+        }
+        (Some(domain), Some(key), _, _) => {
+            checked_domain(domain).ok().map(|domain| LinkName::Short(domain, key.trim_matches('/').to_owned()))
+        }
         _ => return Err(Problem::bad_request(UNNAMED).documented_at(UNNAMED_DOC)),
     };
     let found = match name {
@@ -139,11 +117,7 @@ pub(super) async fn info(
 }
 
 /// `DELETE /links/{id}`.
-pub(super) async fn delete(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn delete(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let workspace = caller.workspace_id;
     let found = http.store.link(workspace, &named(&uri)?).await;
     let link = found.map_err(|e| refused(e, workspace))?;
@@ -157,11 +131,7 @@ pub(super) async fn delete(
 }
 
 /// `GET /links`.
-pub(super) async fn list(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn list(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     let Some(filter) = filter(&query)? else {
         return Ok(ok(&json!([])));
@@ -176,15 +146,10 @@ pub(super) async fn list(
     let paging = query.paging(by_creation)?;
     let cursor = match &paging.cursor {
         Cursor::Offset(_) => None,
-        Cursor::After(link) | Cursor::Before(link) => {
-            Some(cursor(&http, caller.workspace_id, link).await?)
-        }
+        Cursor::After(link) | Cursor::Before(link) => Some(cursor(&http, caller.workspace_id, link).await?),
     };
     let (page, backwards) = paging.bounds(cursor);
-    let mut links = http
-        .store
-        .links(caller.workspace_id, &filter, order, page)
-        .await?;
+    let mut links = http.store.links(caller.workspace_id, &filter, order, page).await?;
     if backwards {
         links.reverse();
     }
@@ -193,21 +158,14 @@ pub(super) async fn list(
 }
 
 /// `GET /links/count`.
-pub(super) async fn count(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn count(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     if query.get("groupBy").is_some() {
         let message = "Grouping is not supported";
         return Err(FieldFault::new("invalid_value", "groupBy", message).into());
     }
     match filter(&query)? {
-        Some(filter) => Ok(ok(&http
-            .store
-            .count_links(caller.workspace_id, &filter)
-            .await?)),
+        Some(filter) => Ok(ok(&http.store.count_links(caller.workspace_id, &filter).await?)),
         None => Ok(ok(&0)),
     }
 }
@@ -247,9 +205,7 @@ async fn cursor(http: &Http, workspace: Uuid, link: &str) -> Result<Uuid, Proble
 }
 
 fn named(uri: &Uri) -> Result<LinkName, Problem> {
-    path_id(uri, PREFIX)
-        .and_then(|name| link_name(&name))
-        .ok_or_else(|| Problem::not_found("Link not found."))
+    path_id(uri, PREFIX).and_then(|name| link_name(&name)).ok_or_else(|| Problem::not_found("Link not found."))
 }
 
 fn link_name(name: &str) -> Option<LinkName> {

@@ -6,8 +6,7 @@
 //! **Invariant:** every answer of a page's route carries the CORS headers, errors too: the script parses both.
 
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ORIGIN, REFERER,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN, REFERER,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -37,9 +36,7 @@ pub(super) fn check(allowed: &[String], headers: &HeaderMap) -> Result<(), Probl
         return Ok(());
     }
     let host = host(headers);
-    let passes = host
-        .as_deref()
-        .is_some_and(|host| allowed.iter().any(|rule| matches(rule, host)));
+    let passes = host.as_deref().is_some_and(|host| allowed.iter().any(|rule| matches(rule, host)));
     if passes {
         return Ok(());
     }
@@ -59,9 +56,7 @@ fn host(headers: &HeaderMap) -> Option<String> {
 /// `*.example.com` matches any strict subdomain, but not `example.com` itself.
 fn matches(rule: &str, host: &str) -> bool {
     match rule.strip_prefix("*.") {
-        Some(parent) => host
-            .strip_suffix(parent)
-            .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+        Some(parent) => host.strip_suffix(parent).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
         None => rule == host,
     }
 }
@@ -72,10 +67,8 @@ mod tests {
 
     fn passes(allowed: &[&str], headers: &[(&'static str, &'static str)]) -> bool {
         let allowed: Vec<String> = allowed.iter().map(|rule| (*rule).to_owned()).collect();
-        let headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)))
-            .collect();
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect();
         check(&allowed, &headers).is_ok()
     }
 

@@ -61,11 +61,7 @@ fn readiness(health: &Health, stop: &Stop) -> Response {
         (false, true) => "ready",
         (false, false) => "unavailable",
     };
-    let code = if status == "ready" {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": status,
         "postgres": word(Engine::Postgres),

@@ -34,8 +34,7 @@ macro_rules! doc {
     };
 }
 
-const INTERNAL: &str =
-    "An internal server error occurred. Please contact our support if the problem persists.";
+const INTERNAL: &str = "An internal server error occurred. Please contact our support if the problem persists.";
 const AWAY: &str = "The service is temporarily unavailable. Repeating the request is safe.";
 
 impl Problem {
@@ -45,49 +44,23 @@ impl Problem {
         doc_url: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            doc_url,
-            headers: None,
-        }
+        Self { status, code, message: message.into(), doc_url, headers: None }
     }
 
     pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_request",
-            doc!("bad-request"),
-            message,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", doc!("bad-request"), message)
     }
 
     pub(super) fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            doc!("unauthorized"),
-            message,
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", doc!("unauthorized"), message)
     }
 
     pub(super) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            doc!("forbidden"),
-            message,
-        )
+        Self::new(StatusCode::FORBIDDEN, "forbidden", doc!("forbidden"), message)
     }
 
     pub(super) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            doc!("not-found"),
-            message,
-        )
+        Self::new(StatusCode::NOT_FOUND, "not_found", doc!("not-found"), message)
     }
 
     pub(super) fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
@@ -95,12 +68,7 @@ impl Problem {
     }
 
     pub(super) fn unprocessable(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "unprocessable_entity",
-            doc!("unprocessable-entity"),
-            message,
-        )
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable_entity", doc!("unprocessable-entity"), message)
     }
 
     pub(super) fn too_many(retry_after: Duration) -> Self {
@@ -114,22 +82,12 @@ impl Problem {
     }
 
     pub(super) fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_server_error",
-            doc!("internal-server-error"),
-            INTERNAL,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", doc!("internal-server-error"), INTERNAL)
     }
 
     pub(super) fn unavailable(retry_after: Duration) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "service_unavailable",
-            doc!("service-unavailable"),
-            AWAY,
-        )
-        .retry_after(retry_after)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", doc!("service-unavailable"), AWAY)
+            .retry_after(retry_after)
     }
 
     /// A status of HTTP itself that the contract does not name.
@@ -150,9 +108,7 @@ impl Problem {
     }
 
     pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
-        self.headers
-            .get_or_insert_default()
-            .insert(axum::http::HeaderName::from_static(name), value);
+        self.headers.get_or_insert_default().insert(axum::http::HeaderName::from_static(name), value);
         self
     }
 }
@@ -199,11 +155,7 @@ struct Detail<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let error = Detail {
-            code: self.code,
-            message: &self.message,
-            doc_url: self.doc_url,
-        };
+        let error = Detail { code: self.code, message: &self.message, doc_url: self.doc_url };
         let mut response = json(self.status, &Envelope { error }, 256);
         if let Some(headers) = self.headers {
             response.headers_mut().extend(*headers);
@@ -221,9 +173,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize, size: usize) -> R
         Ok(()) => status,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -240,24 +190,9 @@ mod tests {
     async fn the_envelope_ties_code_and_page_to_the_status() {
         let rows = [
             (Problem::bad_request("m"), 400, "bad_request", "bad-request"),
-            (
-                Problem::too_many(Duration::ZERO),
-                429,
-                "rate_limit_exceeded",
-                "rate-limit_exceeded",
-            ),
-            (
-                Problem::internal(),
-                500,
-                "internal_server_error",
-                "internal-server-error",
-            ),
-            (
-                Problem::unavailable(Duration::from_millis(1500)),
-                503,
-                "service_unavailable",
-                "service-unavailable",
-            ),
+            (Problem::too_many(Duration::ZERO), 429, "rate_limit_exceeded", "rate-limit_exceeded"),
+            (Problem::internal(), 500, "internal_server_error", "internal-server-error"),
+            (Problem::unavailable(Duration::from_millis(1500)), 503, "service_unavailable", "service-unavailable"),
         ];
         for (problem, status, code, fragment) in rows {
             let response = problem.into_response();
@@ -266,15 +201,10 @@ mod tests {
             if status == 503 {
                 assert_eq!(response.headers()[RETRY_AFTER], "2");
             }
-            let body = axum::body::to_bytes(response.into_body(), 4096)
-                .await
-                .unwrap();
+            let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["error"]["code"], code);
-            assert_eq!(
-                body["error"]["doc_url"],
-                format!("https://dub.co/docs/api-reference/errors#{fragment}")
-            );
+            assert_eq!(body["error"]["doc_url"], format!("https://dub.co/docs/api-reference/errors#{fragment}"));
         }
     }
 }

@@ -22,7 +22,8 @@ const PAGE_TOO_BIG: &str =
     "Page is too big (cannot be more than 1000), recommend using cursor-based pagination instead.";
 const BOTH_CURSORS: &str = "You cannot use both startingAfter and endingBefore at the same time.";
 const CURSOR_AND_SORT: &str = "Cursor-based pagination only supports sorting by `createdAt`. Use offset-based pagination (page/pageSize) for other sort fields.";
-const CURSOR_AND_PAGE: &str = "You cannot use both page and startingAfter/endingBefore at the same time. Please use one pagination method.";
+const CURSOR_AND_PAGE: &str =
+    "You cannot use both page and startingAfter/endingBefore at the same time. Please use one pagination method.";
 
 /// What an unknown cursor is answered.
 pub(super) const NO_SUCH_CURSOR: &str = "Invalid cursor: the provided ID does not exist.";
@@ -49,12 +50,8 @@ pub(super) struct Paging {
 
 impl<'a> Query<'a> {
     pub(super) fn of(uri: &'a Uri) -> Result<Self, FieldFault> {
-        let pairs: Vec<_> =
-            url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect();
-        match pairs
-            .iter()
-            .find(|(name, value)| has_nul(name) || has_nul(value))
-        {
+        let pairs: Vec<_> = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect();
+        match pairs.iter().find(|(name, value)| has_nul(name) || has_nul(value)) {
             Some((name, _)) if !has_nul(name) => Err(FieldFault::nul(name)),
             Some(_) => Err(FieldFault::nul("")),
             None => Ok(Self(pairs)),
@@ -83,26 +80,18 @@ impl<'a> Query<'a> {
     }
 
     /// One of a closed set of words.
-    pub(super) fn option(
-        &self,
-        name: &str,
-        options: &[&'static str],
-    ) -> Result<Option<&'static str>, FieldFault> {
+    pub(super) fn option(&self, name: &str, options: &[&'static str]) -> Result<Option<&'static str>, FieldFault> {
         let Some(given) = self.get(name) else {
             return Ok(None);
         };
         let known = options.iter().find(|option| **option == given);
-        known
-            .map(|option| Some(*option))
-            .ok_or_else(|| FieldFault::not_an_option(name, options))
+        known.map(|option| Some(*option)).ok_or_else(|| FieldFault::not_an_option(name, options))
     }
 
     /// The page asked for; cursors go with the order by creation only.
     pub(super) fn paging(&self, by_creation: bool) -> Result<Paging, Problem> {
         let page = self.number("page", i64::MAX)?;
-        let size = self
-            .number("pageSize", PAGE_SIZE_MAX)?
-            .unwrap_or(PAGE_SIZE_MAX);
+        let size = self.number("pageSize", PAGE_SIZE_MAX)?.unwrap_or(PAGE_SIZE_MAX);
         let ascending = self.option("sortOrder", &["asc", "desc"])? == Some("asc");
         let cursor = match (self.owned("startingAfter"), self.owned("endingBefore")) {
             (Some(_), Some(_)) => return Err(Problem::unprocessable(BOTH_CURSORS)),
@@ -124,26 +113,16 @@ impl<'a> Query<'a> {
                 return Err(Problem::unprocessable(CURSOR_AND_PAGE));
             }
         }
-        Ok(Paging {
-            cursor,
-            size,
-            ascending,
-        })
+        Ok(Paging { cursor, size, ascending })
     }
 
     fn number(&self, name: &str, max: i64) -> Result<Option<i64>, FieldFault> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
-        let number: i64 = text
-            .parse()
-            .map_err(|_| FieldFault::wrong_type(name, "number", "NaN"))?;
+        let number: i64 = text.parse().map_err(|_| FieldFault::wrong_type(name, "number", "NaN"))?;
         if number <= 0 {
-            return Err(FieldFault::new(
-                "too_small",
-                name,
-                "Too small: expected number to be >0",
-            ));
+            return Err(FieldFault::new("too_small", name, "Too small: expected number to be >0"));
         }
         if number > max {
             let message = format!("Too big: expected number to be <={max}");
@@ -164,13 +143,7 @@ impl Paging {
             Cursor::Offset(offset) => offset,
             Cursor::After(_) | Cursor::Before(_) => 0,
         };
-        let mut page = Page {
-            above: Uuid::nil(),
-            below: Uuid::max(),
-            ascending,
-            limit: self.size,
-            offset,
-        };
+        let mut page = Page { above: Uuid::nil(), below: Uuid::max(), ascending, limit: self.size, offset };
         match cursor {
             Some(id) if ascending => page.above = id,
             Some(id) => page.below = id,
@@ -184,9 +157,7 @@ impl Paging {
 pub(super) fn path_id(uri: &Uri, prefix: &str) -> Option<String> {
     let path = uri.path();
     let path = path.strip_prefix("/api").unwrap_or(path);
-    let id = percent_decode_str(path.strip_prefix(prefix)?)
-        .decode_utf8()
-        .ok()?;
+    let id = percent_decode_str(path.strip_prefix(prefix)?).decode_utf8().ok()?;
     (!has_nul(&id)).then(|| id.into_owned())
 }
 
@@ -197,9 +168,7 @@ mod tests {
     fn paging(query: &str, by_creation: bool) -> Result<Paging, String> {
         let uri: Uri = format!("/links?{query}").parse().unwrap();
         let query = Query::of(&uri).unwrap();
-        query
-            .paging(by_creation)
-            .map_err(|problem| format!("{problem:?}"))
+        query.paging(by_creation).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]
@@ -220,37 +189,17 @@ mod tests {
     fn the_two_ways_to_page_do_not_mix() {
         assert_eq!(
             paging("page=3&pageSize=20", false).unwrap(),
-            Paging {
-                cursor: Cursor::Offset(40),
-                size: 20,
-                ascending: false
-            }
+            Paging { cursor: Cursor::Offset(40), size: 20, ascending: false }
         );
         let rows = [
             ("startingAfter=a&endingBefore=b", true, BOTH_CURSORS),
             ("startingAfter=a", false, CURSOR_AND_SORT),
             ("startingAfter=a&page=2", true, CURSOR_AND_PAGE),
             ("page=1001", true, PAGE_TOO_BIG),
-            (
-                "pageSize=101",
-                true,
-                "too_big: pageSize: Too big: expected number to be <=100",
-            ),
-            (
-                "page=x",
-                true,
-                "invalid_type: page: Invalid input: expected number, received NaN",
-            ),
-            (
-                "page=0",
-                true,
-                "too_small: page: Too small: expected number to be >0",
-            ),
-            (
-                "sortOrder=up",
-                true,
-                "expected one of \\\"asc\\\"|\\\"desc\\\"",
-            ),
+            ("pageSize=101", true, "too_big: pageSize: Too big: expected number to be <=100"),
+            ("page=x", true, "invalid_type: page: Invalid input: expected number, received NaN"),
+            ("page=0", true, "too_small: page: Too small: expected number to be >0"),
+            ("sortOrder=up", true, "expected one of \\\"asc\\\"|\\\"desc\\\""),
         ];
         for (query, by_creation, expected) in rows {
             let said = paging(query, by_creation).unwrap_err();
@@ -268,11 +217,7 @@ mod tests {
             ("endingBefore=x&sortOrder=asc", Uuid::nil(), id, true),
         ] {
             let (page, turned) = paging(query, true).unwrap().bounds(Some(id));
-            assert_eq!(
-                (page.above, page.below, turned),
-                (above, below, backwards),
-                "{query}"
-            );
+            assert_eq!((page.above, page.below, turned), (above, below, backwards), "{query}");
         }
     }
 }

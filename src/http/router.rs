@@ -16,26 +16,13 @@ use crate::telemetry::Metrics;
 
 /// The API.
 pub fn router(http: Http) -> Router {
-    let link = patch(links::change)
-        .put(links::change)
-        .get(links::show)
-        .delete(links::delete);
-    let customer = get(customers::show)
-        .patch(customers::change)
-        .delete(customers::delete);
-    let workspace = get(workspaces::show)
-        .patch(workspaces::change)
-        .put(workspaces::change);
+    let link = patch(links::change).put(links::change).get(links::show).delete(links::delete);
+    let customer = get(customers::show).patch(customers::change).delete(customers::delete);
+    let workspace = get(workspaces::show).patch(workspaces::change).put(workspaces::change);
     let routes = [
         ("/track/lead", post(lead::track)),
-        (
-            "/track/lead/client",
-            post(lead::track_client).options(origin::preflight),
-        ),
-        (
-            "/track/click",
-            post(click::track).options(origin::preflight),
-        ),
+        ("/track/lead/client", post(lead::track_client).options(origin::preflight)),
+        ("/track/click", post(click::track).options(origin::preflight)),
         ("/links", post(links::create).get(links::list)),
         ("/links/info", get(links::info)),
         ("/links/count", get(links::count)),
@@ -57,9 +44,7 @@ pub fn router(http: Http) -> Router {
 }
 
 fn twice(router: Router<Http>, (path, methods): (&str, MethodRouter<Http>)) -> Router<Http> {
-    router
-        .route(path, methods.clone())
-        .route(&format!("/api{path}"), methods)
+    router.route(path, methods.clone()).route(&format!("/api{path}"), methods)
 }
 
 /// The second listener: metrics and probes, apart from the API so that they never face the internet.
@@ -70,11 +55,7 @@ pub fn admin_router(health: &Health, metrics: &Metrics, stop: &Stop) -> Router {
         .route("/readyz", get(probes::admin_ready))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Probed {
-            health: health.clone(),
-            metrics: metrics.clone(),
-            stop: stop.clone(),
-        })
+        .with_state(Probed { health: health.clone(), metrics: metrics.clone(), stop: stop.clone() })
 }
 
 async fn unknown() -> Problem {
@@ -82,8 +63,5 @@ async fn unknown() -> Problem {
 }
 
 async fn wrong_method() -> Problem {
-    Problem::transport(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "This method is not allowed on this resource.",
-    )
+    Problem::transport(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed on this resource.")
 }

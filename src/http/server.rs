@@ -30,16 +30,12 @@ const BREATHER: Duration = Duration::from_millis(50);
 /// Serves until the soft stop, then until the last connection has ended or the hard stop comes.
 pub async fn serve(listener: TcpListener, router: Router, config: &config::Http, stop: Stop) {
     let mut protocol = http1::Builder::new();
-    protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .pipeline_flush(true);
+    protocol.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).pipeline_flush(true);
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.unless_asked(listener.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
-                let connection =
-                    connection(stream, peer, router.clone(), protocol.clone(), stop.clone());
+                let connection = connection(stream, peer, router.clone(), protocol.clone(), stop.clone());
                 connections.spawn(connection);
             }
             Err(error) => {
@@ -64,13 +60,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    protocol: http1::Builder,
-    stop: Stop,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, protocol: http1::Builder, stop: Stop) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "connection ended before it began");
         return;

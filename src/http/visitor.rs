@@ -16,8 +16,8 @@ use crate::config;
 
 /// Countries whose visitors' addresses are not kept (EU, EEA without LI and NO, GB), as in the contract.
 const NO_ADDRESS_KEPT: &[&str] = &[
-    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IE",
-    "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IE", "IT", "LT", "LU",
+    "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
 ];
 const USER_AGENT_MAX: usize = 1024;
 
@@ -35,10 +35,7 @@ pub(super) struct Visitor {
 
 impl Visitor {
     pub(super) fn of(headers: &HeaderMap, extensions: &Extensions, config: &config::Http) -> Self {
-        let peer = extensions
-            .get::<Peer>()
-            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip())
-            .to_canonical();
+        let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip()).to_canonical();
         let trusted = is_trusted(peer, config);
         let named = trusted.then(|| forwarded(headers, config)).flatten();
         let country = trusted.then(|| country(headers, config)).flatten();
@@ -76,19 +73,13 @@ pub(super) fn text(headers: &HeaderMap, name: &HeaderName, max: usize) -> Option
 }
 
 fn is_trusted(address: IpAddr, config: &config::Http) -> bool {
-    config
-        .trusted_proxies
-        .iter()
-        .any(|network| network.contains(&address))
+    config.trusted_proxies.iter().any(|network| network.contains(&address))
 }
 
 fn forwarded(headers: &HeaderMap, config: &config::Http) -> Option<IpAddr> {
     let values = headers.get_all(&config.client_ip_header);
-    let entries: Vec<&str> = values
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
+    let entries: Vec<&str> =
+        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
     for entry in entries.iter().rev() {
         let address = address(entry.trim())?.to_canonical();
         if !is_trusted(address, config) {
@@ -101,10 +92,7 @@ fn forwarded(headers: &HeaderMap, config: &config::Http) -> Option<IpAddr> {
 /// An address as proxies write it: bare, with a port, or in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<SocketAddr>().ok().map(|s| s.ip()))
-        .or_else(|| bare?.parse().ok())
+    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|s| s.ip())).or_else(|| bare?.parse().ok())
 }
 
 fn country(headers: &HeaderMap, config: &config::Http) -> Option<String> {
@@ -136,37 +124,14 @@ mod tests {
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        type Row = (
-            &'static str,
-            &'static [(&'static str, &'static str)],
-            &'static str,
-        );
+        type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str);
         let rows: [Row; 7] = [
             ("9.9.9.9:1", &[("x-forwarded-for", "1.2.3.4")], "9.9.9.9"),
             ("10.0.0.1:1", &[("x-forwarded-for", "1.2.3.4")], "1.2.3.4"),
-            (
-                "10.0.0.1:1",
-                &[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.2.2.2")],
-                "1.2.3.4",
-            ),
-            (
-                "10.0.0.1:1",
-                &[
-                    ("x-forwarded-for", "6.6.6.6"),
-                    ("x-forwarded-for", "1.2.3.4:99"),
-                ],
-                "1.2.3.4",
-            ),
-            (
-                "[::1]:1",
-                &[("x-forwarded-for", "[2001:db8::1]")],
-                "2001:db8::1",
-            ),
-            (
-                "[::ffff:10.0.0.1]:1",
-                &[("x-forwarded-for", "1.2.3.4, nonsense")],
-                "10.0.0.1",
-            ),
+            ("10.0.0.1:1", &[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.2.2.2")], "1.2.3.4"),
+            ("10.0.0.1:1", &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "1.2.3.4:99")], "1.2.3.4"),
+            ("[::1]:1", &[("x-forwarded-for", "[2001:db8::1]")], "2001:db8::1"),
+            ("[::ffff:10.0.0.1]:1", &[("x-forwarded-for", "1.2.3.4, nonsense")], "10.0.0.1"),
             ("10.0.0.1:1", &[], "10.0.0.1"),
         ];
         for (peer, headers, expected) in rows {
@@ -176,19 +141,10 @@ mod tests {
 
     #[test]
     fn the_address_is_not_kept_where_it_must_not_be() {
-        let german = visitor(
-            "10.0.0.1:1",
-            &[("cf-ipcountry", "de"), ("x-forwarded-for", "1.2.3.4")],
-        );
-        assert_eq!(
-            (german.country.as_deref(), german.kept_address()),
-            (Some("DE"), String::new())
-        );
+        let german = visitor("10.0.0.1:1", &[("cf-ipcountry", "de"), ("x-forwarded-for", "1.2.3.4")]);
+        assert_eq!((german.country.as_deref(), german.kept_address()), (Some("DE"), String::new()));
         let liar = visitor("9.9.9.9:1", &[("cf-ipcountry", "DE")]);
-        assert_eq!(
-            (liar.country.as_deref(), liar.kept_address().as_str()),
-            (None, "9.9.9.9")
-        );
+        assert_eq!((liar.country.as_deref(), liar.kept_address().as_str()), (None, "9.9.9.9"));
     }
 
     #[test]

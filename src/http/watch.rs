@@ -31,9 +31,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(metrics: &Metrics) -> Self {
-        Self {
-            metrics: metrics.clone(),
-        }
+        Self { metrics: metrics.clone() }
     }
 }
 
@@ -41,10 +39,7 @@ impl<S> Layer<S> for Watch {
     type Service = Watched<S>;
 
     fn layer(&self, inner: S) -> Watched<S> {
-        Watched {
-            inner,
-            watch: self.clone(),
-        }
+        Watched { inner, watch: self.clone() }
     }
 }
 
@@ -114,15 +109,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let id = id.as_bytes();
         (1..=REQUEST_ID_MAX).contains(&id.len())
-            && id
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(b))
+            && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(b))
     };
-    headers
-        .get(REQUEST_ID)
-        .filter(plain)
-        .cloned()
-        .unwrap_or_else(made)
+    headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(made)
 }
 
 fn made() -> HeaderValue {

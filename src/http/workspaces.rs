@@ -26,11 +26,7 @@ const MISSING: &str = "Workspace not found.";
 const HOSTNAMES_MAX: usize = 10;
 
 /// `GET /workspaces/{idOrSlug}`.
-pub(super) async fn show(
-    State(http): State<Http>,
-    caller: Caller,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn show(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let workspace = own(&http, &caller, &uri).await?;
     let domains = http.store.domains(workspace.id).await?;
     let mut object = workspace_object(&workspace);
@@ -63,9 +59,7 @@ pub(super) async fn change(
         Ok(None) => Err(Problem::not_found(MISSING)),
         Err(WorkspaceError::SlugTaken) => {
             let slug = change.slug.unwrap_or_default();
-            Err(Problem::conflict(format!(
-                "The slug \"{slug}\" is already in use."
-            )))
+            Err(Problem::conflict(format!("The slug \"{slug}\" is already in use.")))
         }
         Err(WorkspaceError::Store(error)) => Err(error.into()),
     }
@@ -75,13 +69,8 @@ pub(super) async fn change(
 async fn own(http: &Http, caller: &Caller, uri: &Uri) -> Result<Workspace, Problem> {
     let missing = || Problem::not_found(MISSING);
     let name = path_id(uri, PREFIX).ok_or_else(missing)?;
-    let found = http
-        .store
-        .workspace(id::read(id::WORKSPACE, &name), &name)
-        .await?;
-    found
-        .filter(|workspace| workspace.id == caller.workspace_id)
-        .ok_or_else(missing)
+    let found = http.store.workspace(id::read(id::WORKSPACE, &name), &name).await?;
+    found.filter(|workspace| workspace.id == caller.workspace_id).ok_or_else(missing)
 }
 
 fn name(fields: &Fields) -> Result<Option<String>, FieldFault> {
@@ -96,9 +85,8 @@ fn slug(fields: &Fields) -> Result<Option<String>, FieldFault> {
         return Ok(None);
     };
     let slug = slug.to_ascii_lowercase();
-    let fits = slug.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        && !slug.starts_with('-')
-        && !slug.ends_with('-');
+    let fits =
+        slug.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !slug.starts_with('-') && !slug.ends_with('-');
     if !fits {
         return Err(FieldFault::new("custom", "slug", "Invalid slug format"));
     }
@@ -143,9 +131,7 @@ fn is_hostname(text: &str) -> bool {
     let bare = text.strip_prefix("*.").unwrap_or(text);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -166,10 +152,8 @@ fn workspace_object(workspace: &Workspace) -> Value {
 }
 
 fn domain_objects(domains: &[Domain]) -> Value {
-    let objects = domains
-        .iter()
-        .enumerate()
-        .map(|(n, domain)| json!({"slug": domain.name, "primary": n == 0, "verified": true}));
+    let objects =
+        domains.iter().enumerate().map(|(n, domain)| json!({"slug": domain.name, "primary": n == 0, "verified": true}));
     objects.collect()
 }
 
@@ -187,38 +171,17 @@ mod tests {
         let list = hostnames_of(r#"["A.com","a.com","*.b.co.uk","localhost"]"#).unwrap();
         assert_eq!(list.unwrap(), ["a.com", "*.b.co.uk", "localhost"]);
         assert_eq!(hostnames_of("null").unwrap().unwrap(), Vec::<String>::new());
-        for bad in [
-            r#"["nothing"]"#,
-            r#"["a_b.com"]"#,
-            r#"["https://a.com"]"#,
-            r#"["a..b"]"#,
-            r#"["*."]"#,
-        ] {
-            assert!(
-                hostnames_of(bad)
-                    .unwrap_err()
-                    .contains("Invalid hostnames."),
-                "{bad}"
-            );
+        for bad in [r#"["nothing"]"#, r#"["a_b.com"]"#, r#"["https://a.com"]"#, r#"["a..b"]"#, r#"["*."]"#] {
+            assert!(hostnames_of(bad).unwrap_err().contains("Invalid hostnames."), "{bad}");
         }
         let eleven = serde_json::to_string(&vec!["a.com"; 11]).unwrap();
-        assert!(
-            hostnames_of(&eleven)
-                .unwrap_err()
-                .contains("Maximum of 10 hostnames allowed.")
-        );
-        assert!(
-            hostnames_of("[1]")
-                .unwrap_err()
-                .contains("allowedHostnames[0]: Invalid input: expected string")
-        );
+        assert!(hostnames_of(&eleven).unwrap_err().contains("Maximum of 10 hostnames allowed."));
+        assert!(hostnames_of("[1]").unwrap_err().contains("allowedHostnames[0]: Invalid input: expected string"));
     }
 
     #[test]
     fn slugs_can_stand_in_a_path() {
-        let slug_of = |text: &str| {
-            slug(&Fields::parse(format!("{{\"slug\":\"{text}\"}}").as_bytes()).unwrap())
-        };
+        let slug_of = |text: &str| slug(&Fields::parse(format!("{{\"slug\":\"{text}\"}}").as_bytes()).unwrap());
         assert_eq!(slug_of("Acme-2").unwrap().as_deref(), Some("acme-2"));
         for bad in ["ab", "a/b/c", "-abc", "a b c", "ws_abc"] {
             assert!(slug_of(bad).is_err(), "{bad}");

@@ -80,10 +80,7 @@ impl Intake {
     /// Tracks one lead; `arrived` is when its request did. Cancel-safe: what was published stays so.
     pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
         let mode = lead.mode.as_str();
-        self.metrics
-            .in_flight
-            .with_label_values(&[] as &[&str])
-            .inc();
+        self.metrics.in_flight.with_label_values(&[] as &[&str]).inc();
         let gauge = Decrement(&self.metrics);
         let answer = match self.permits.take(workspace_id) {
             None => unavailable(Uuid::now_v7()),
@@ -97,10 +94,7 @@ impl Intake {
             (Err(_), _) => "refused",
         };
         self.metrics.answers.with_label_values(&[mode, said]).inc();
-        self.metrics
-            .answer_seconds
-            .with_label_values(&[mode])
-            .observe(arrived.elapsed().as_secs_f64());
+        self.metrics.answer_seconds.with_label_values(&[mode]).observe(arrived.elapsed().as_secs_f64());
         tracing::debug!(lead.id = %answer.lead_id, lead.mode = mode, answer = said, "lead answered");
         answer
     }
@@ -110,31 +104,18 @@ impl Intake {
         let lead_id = Uuid::now_v7();
         let (resolved, awaited, tracked) = match plan(workspace_id, &lead, found) {
             Plan::Repeat { recorded, tracked } => {
-                return Answer {
-                    lead_id: recorded,
-                    ending: Some(Ending::Duplicate),
-                    outcome: Ok(tracked),
-                };
+                return Answer { lead_id: recorded, ending: Some(Ending::Duplicate), outcome: Ok(tracked) };
             }
             Plan::Refuse(refused) => {
-                return Answer {
-                    lead_id,
-                    ending: None,
-                    outcome: Err(refused),
-                };
+                return Answer { lead_id, ending: None, outcome: Err(refused) };
             }
-            Plan::Publish {
-                resolved,
-                awaited,
-                tracked,
-            } => (resolved, awaited, tracked),
+            Plan::Publish { resolved, awaited, tracked } => (resolved, awaited, tracked),
         };
         let mut message = LeadMessage::new(lead_id, workspace_id, Utc::now(), lead);
         message.resolved = resolved;
         message.awaited = awaited;
         if awaited || message.mode == Mode::Wait {
-            self.publish_and_wait(message, tracked, arrived + self.wait_timeout)
-                .await
+            self.publish_and_wait(message, tracked, arrived + self.wait_timeout).await
         } else {
             self.publish(message, tracked).await
         }
@@ -146,11 +127,7 @@ impl Intake {
             return unavailable(lead_id);
         };
         match self.publisher.publish(letter).await {
-            Ok(()) => Answer {
-                lead_id,
-                ending: None,
-                outcome: Ok(tracked),
-            },
+            Ok(()) => Answer { lead_id, ending: None, outcome: Ok(tracked) },
             Err(error) => {
                 tracing::debug!(lead.id = %lead_id, %error, "lead not confirmed");
                 unavailable(lead_id)
@@ -158,12 +135,7 @@ impl Intake {
         }
     }
 
-    async fn publish_and_wait(
-        &self,
-        message: LeadMessage,
-        tracked: Tracked,
-        until: Instant,
-    ) -> Answer {
+    async fn publish_and_wait(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
         let lead_id = message.id;
         if !self.publisher.is_ready() {
             return unavailable(lead_id);
@@ -195,15 +167,8 @@ impl Intake {
     }
 
     async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
-        let waited = (Utc::now() - message.accepted_at)
-            .num_microseconds()
-            .unwrap_or(0)
-            .max(0) as f64
-            / 1e6;
-        self.metrics
-            .accept_to_reply
-            .with_label_values(&[message.mode.as_str()])
-            .observe(waited);
+        let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
+        self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
         let outcome = match reply.ending {
             Ending::Buried => Err(TurnedAway::Unavailable),
             Ending::Rejected => Err(turned_away(&message, &reply)),
@@ -214,9 +179,7 @@ impl Intake {
             }
             Ending::Recorded | Ending::Deferred => {
                 let found = match (&tracked.link, reply.link_id) {
-                    (None, Some(link_id)) => {
-                        self.resolver.resolve(revealing(&message, link_id)).await
-                    }
+                    (None, Some(link_id)) => self.resolver.resolve(revealing(&message, link_id)).await,
                     _ => None,
                 };
                 if tracked.link.is_none() {
@@ -225,11 +188,7 @@ impl Intake {
                 Ok(tracked)
             }
         };
-        Answer {
-            lead_id: message.id,
-            ending: Some(reply.ending),
-            outcome,
-        }
+        Answer { lead_id: message.id, ending: Some(reply.ending), outcome }
     }
 }
 
@@ -243,27 +202,15 @@ impl Drop for Decrement<'_> {
 }
 
 fn unavailable(lead_id: Uuid) -> Answer {
-    Answer {
-        lead_id,
-        ending: None,
-        outcome: Err(TurnedAway::Unavailable),
-    }
+    Answer { lead_id, ending: None, outcome: Err(TurnedAway::Unavailable) }
 }
 
 /// A wait request that carries a click goes past the backlog; a follow-up queues behind its customer's deferred lead.
 fn letter(message: &LeadMessage, reply_to: Option<String>) -> Option<Letter> {
-    let queue = if message.mode == Mode::Wait && !message.is_follow_up() {
-        Queue::Wait
-    } else {
-        Queue::Shard(message.shard())
-    };
+    let queue =
+        if message.mode == Mode::Wait && !message.is_follow_up() { Queue::Wait } else { Queue::Shard(message.shard()) };
     let body = message.encode().ok()?;
-    Some(Letter {
-        to: Address::Queue(queue),
-        id: message.id,
-        body,
-        reply_to,
-    })
+    Some(Letter { to: Address::Queue(queue), id: message.id, body, reply_to })
 }
 
 fn revealing(message: &LeadMessage, link_id: Uuid) -> Question {

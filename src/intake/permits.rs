@@ -33,11 +33,7 @@ pub(super) struct Permit {
 impl Permits {
     /// At most `max` in all, and one part in `parts` of them per workspace.
     pub(super) fn new(max: usize, parts: usize) -> Self {
-        Self {
-            held: Arc::default(),
-            max,
-            share: (max / parts.max(1)).max(1),
-        }
+        Self { held: Arc::default(), max, share: (max / parts.max(1)).max(1) }
     }
 
     /// Takes a permit; `None` when all, or all of this workspace, are taken.
@@ -52,20 +48,13 @@ impl Permits {
         }
         *own += 1;
         held.all += 1;
-        Some(Permit {
-            permits: self.clone(),
-            workspace_id,
-        })
+        Some(Permit { permits: self.clone(), workspace_id })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut held = self
-            .permits
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.permits.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.all -= 1;
         if let Some(own) = held.by_workspace.get_mut(&self.workspace_id) {
             *own -= 1;

@@ -20,11 +20,7 @@ pub(super) enum Plan {
     /// Answer at once that it cannot be.
     Refuse(TurnedAway),
     /// Publish it.
-    Publish {
-        resolved: Option<ResolvedClick>,
-        awaited: bool,
-        tracked: Tracked,
-    },
+    Publish { resolved: Option<ResolvedClick>, awaited: bool, tracked: Tracked },
 }
 
 /// What to ask the store about a wish.
@@ -89,22 +85,12 @@ pub(super) fn reveal(tracked: &mut Tracked, click_id: Option<String>, found: Opt
     }
 }
 
-fn judge(
-    workspace_id: Uuid,
-    click: &Click,
-    link: Option<FoundLink>,
-) -> Result<FoundLink, TurnedAway> {
+fn judge(workspace_id: Uuid, click: &Click, link: Option<FoundLink>) -> Result<FoundLink, TurnedAway> {
     let click_id = click.click_id.clone();
     match link {
         None => Err(TurnedAway::LinkNotFound { click_id }),
-        Some(link) if link.workspace_id != workspace_id => Err(TurnedAway::LinkForeign {
-            click_id,
-            link_id: link.id,
-        }),
-        Some(link) if link.disabled => Err(TurnedAway::LinkDisabled {
-            click_id,
-            link_id: link.id,
-        }),
+        Some(link) if link.workspace_id != workspace_id => Err(TurnedAway::LinkForeign { click_id, link_id: link.id }),
+        Some(link) if link.disabled => Err(TurnedAway::LinkDisabled { click_id, link_id: link.id }),
         Some(link) => Ok(link),
     }
 }
@@ -116,15 +102,11 @@ fn tracked(
     link: Option<FoundLink>,
     customer: Option<&FoundCustomer>,
 ) -> Tracked {
-    let (name, email) = (
-        lead.customer_name.as_deref(),
-        lead.customer_email.as_deref(),
-    );
+    let (name, email) = (lead.customer_name.as_deref(), lead.customer_email.as_deref());
     let external_id = lead.customer_external_id.clone();
     let customer = match customer {
         Some(stored) => {
-            let name =
-                names::display_name(None, stored.email.as_deref(), workspace_id, &external_id);
+            let name = names::display_name(None, stored.email.as_deref(), workspace_id, &external_id);
             shown_customer(stored, Some(name), external_id)
         }
         None => TrackedCustomer {
@@ -134,29 +116,12 @@ fn tracked(
             external_id,
         },
     };
-    Tracked {
-        click_id: click_id.unwrap_or_default(),
-        link: link.map(shown_link),
-        customer,
-    }
+    Tracked { click_id: click_id.unwrap_or_default(), link: link.map(shown_link), customer }
 }
 
-fn shown_customer(
-    stored: &FoundCustomer,
-    fallback: Option<String>,
-    external_id: String,
-) -> TrackedCustomer {
-    let name = stored
-        .name
-        .clone()
-        .filter(|name| !name.is_empty())
-        .or(fallback);
-    TrackedCustomer {
-        name,
-        email: stored.email.clone(),
-        avatar: stored.avatar.clone(),
-        external_id,
-    }
+fn shown_customer(stored: &FoundCustomer, fallback: Option<String>, external_id: String) -> TrackedCustomer {
+    let name = stored.name.clone().filter(|name| !name.is_empty()).or(fallback);
+    TrackedCustomer { name, email: stored.email.clone(), avatar: stored.avatar.clone(), external_id }
 }
 
 fn shown_link(link: FoundLink) -> TrackedLink {

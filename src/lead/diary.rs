@@ -24,11 +24,7 @@ pub struct DiaryLine {
     #[serde(default, with = "lead_id")]
     pub lead_id: Option<Uuid>,
     /// Whose key it was sent with; may be left out where the reader is told.
-    #[serde(
-        default,
-        with = "workspace_id",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "workspace_id", skip_serializing_if = "Option::is_none")]
     pub workspace_id: Option<Uuid>,
     /// `customerExternalId` as sent.
     pub customer: String,
@@ -121,19 +117,14 @@ macro_rules! shown {
 
             use crate::lead::id;
 
-            pub(super) fn serialize<S: Serializer>(
-                value: &Option<Uuid>,
-                serializer: S,
-            ) -> Result<S::Ok, S::Error> {
+            pub(super) fn serialize<S: Serializer>(value: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {
                 match value {
                     Some(value) => serializer.serialize_str(&id::show($prefix, *value)),
                     None => serializer.serialize_none(),
                 }
             }
 
-            pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<Option<Uuid>, D::Error> {
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
                 let Some(text) = Option::<String>::deserialize(deserializer)? else {
                     return Ok(None);
                 };
@@ -178,10 +169,7 @@ mod tests {
     fn a_lost_connection_needs_few_fields() {
         let text = r#"{"lead_id":null,"customer":" x ","event":"e","mode":"async","status":0,"at":1,"took_ms":7}"#;
         let line = DiaryLine::parse(text).unwrap().trimmed();
-        assert_eq!(
-            (line.promise(), line.quantity, line.customer.as_str()),
-            (Promise::Unknown, 1, "x")
-        );
+        assert_eq!((line.promise(), line.quantity, line.customer.as_str()), (Promise::Unknown, 1, "x"));
         assert!(DiaryLine::parse(&text.replace("null", "\"lead_1\"")).is_err());
     }
 }

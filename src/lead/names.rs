@@ -12,35 +12,17 @@ use super::key::fnv1a;
 /// The stable name of a customer, such as `Big Red Caribou`.
 #[must_use]
 pub fn stable_name(workspace_id: Uuid, customer_external_id: &str) -> String {
-    let bytes = workspace_id
-        .as_bytes()
-        .iter()
-        .chain([&0x1E])
-        .chain(customer_external_id.as_bytes());
+    let bytes = workspace_id.as_bytes().iter().chain([&0x1E]).chain(customer_external_id.as_bytes());
     let hash = fnv1a(bytes.copied());
-    let words = [
-        (ADJECTIVES, hash),
-        (COLOURS, hash >> 20),
-        (ANIMALS, hash >> 40),
-    ];
+    let words = [(ADJECTIVES, hash), (COLOURS, hash >> 20), (ANIMALS, hash >> 40)];
     words.map(|(list, bits)| pick(list, bits)).join(" ")
 }
 
 /// The name to show: the given one, else the e-mail address, else the stable name; empty counts as not given.
 #[must_use]
-pub fn display_name(
-    name: Option<&str>,
-    email: Option<&str>,
-    workspace_id: Uuid,
-    customer_external_id: &str,
-) -> String {
-    let given = name
-        .filter(|n| !n.is_empty())
-        .or(email.filter(|e| !e.is_empty()));
-    given.map_or_else(
-        || stable_name(workspace_id, customer_external_id),
-        str::to_owned,
-    )
+pub fn display_name(name: Option<&str>, email: Option<&str>, workspace_id: Uuid, customer_external_id: &str) -> String {
+    let given = name.filter(|n| !n.is_empty()).or(email.filter(|e| !e.is_empty()));
+    given.map_or_else(|| stable_name(workspace_id, customer_external_id), str::to_owned)
 }
 
 fn pick(list: &'static str, bits: u64) -> &'static str {
@@ -102,10 +84,7 @@ mod tests {
             );
         }
         assert_eq!(stable_name(workspace, "customer"), GOLDEN);
-        assert_eq!(
-            display_name(Some(""), Some("a@b.co"), workspace, "customer"),
-            "a@b.co"
-        );
+        assert_eq!(display_name(Some(""), Some("a@b.co"), workspace, "customer"), "a@b.co");
     }
 
     const GOLDEN: &str = "Able Peach Raven";

@@ -25,15 +25,8 @@ pub(super) enum Attribution {
 }
 
 /// Decides for each entry, asking the store about those that could not be resolved at accept.
-pub(super) async fn attribute(
-    tx: &mut Tx,
-    entries: &[&Entry],
-) -> Result<Vec<Attribution>, StoreError> {
-    let unresolved: Vec<&LeadMessage> = entries
-        .iter()
-        .map(|e| &e.message)
-        .filter(|m| is_unresolved(m))
-        .collect();
+pub(super) async fn attribute(tx: &mut Tx, entries: &[&Entry]) -> Result<Vec<Attribution>, StoreError> {
+    let unresolved: Vec<&LeadMessage> = entries.iter().map(|e| &e.message).filter(|m| is_unresolved(m)).collect();
     let questions: Vec<Question> = unresolved.iter().map(|message| question(message)).collect();
     let mut answers = tx.find(&questions).await?.into_iter();
     let decided = entries.iter().map(|entry| decide(entry, &mut answers));
@@ -77,9 +70,7 @@ fn judge(workspace_id: Uuid, found: Found) -> Attribution {
     };
     match found.link {
         None => Attribution::Rejected(Reason::LinkNotFound, Some(click.link_id)),
-        Some(link) if link.workspace_id != workspace_id => {
-            Attribution::Rejected(Reason::LinkForeign, Some(link.id))
-        }
+        Some(link) if link.workspace_id != workspace_id => Attribution::Rejected(Reason::LinkForeign, Some(link.id)),
         Some(link) if link.disabled => Attribution::Rejected(Reason::LinkDisabled, Some(link.id)),
         Some(_) => Attribution::Click(click),
     }
@@ -94,9 +85,7 @@ pub(super) async fn arrive(
     let mut first: BTreeMap<(Uuid, &str), Arrival<'_>> = BTreeMap::new();
     for (entry, attribution) in entries.iter().zip(attributions) {
         if let Attribution::Click(click) = attribution {
-            first
-                .entry(entry.customer())
-                .or_insert_with(|| arrival(&entry.message, click));
+            first.entry(entry.customer()).or_insert_with(|| arrival(&entry.message, click));
         }
     }
     let arrivals: Vec<Arrival<'_>> = first.into_values().collect();
@@ -104,20 +93,12 @@ pub(super) async fn arrive(
 }
 
 fn arrival<'a>(message: &'a LeadMessage, click: &Click) -> Arrival<'a> {
-    let (name, email) = (
-        message.customer_name.as_deref(),
-        message.customer_email.as_deref(),
-    );
+    let (name, email) = (message.customer_name.as_deref(), message.customer_email.as_deref());
     Arrival {
         workspace_id: message.workspace_id,
         external_id: &message.customer_external_id,
         id: Uuid::now_v7(),
-        name: names::display_name(
-            name,
-            email,
-            message.workspace_id,
-            &message.customer_external_id,
-        ),
+        name: names::display_name(name, email, message.workspace_id, &message.customer_external_id),
         email,
         avatar: message.customer_avatar.as_deref(),
         click: click.clone(),

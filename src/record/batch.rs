@@ -23,18 +23,11 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(received: Received) -> Self {
         let event_key = event_key(&received.message.event_name);
-        Self {
-            message: received.message,
-            event_key,
-            reply_to: received.reply_to,
-        }
+        Self { message: received.message, event_key, reply_to: received.reply_to }
     }
 
     pub(super) fn customer(&self) -> (Uuid, &str) {
-        (
-            self.message.workspace_id,
-            &self.message.customer_external_id,
-        )
+        (self.message.workspace_id, &self.message.customer_external_id)
     }
 }
 
@@ -63,9 +56,7 @@ impl Batch {
 
     /// Each lead with the reply queue of whoever waits for its verdict.
     pub fn leads(&self) -> impl Iterator<Item = (&LeadMessage, Option<&str>)> {
-        self.0
-            .iter()
-            .map(|entry| (&entry.message, entry.reply_to.as_deref()))
+        self.0.iter().map(|entry| (&entry.message, entry.reply_to.as_deref()))
     }
 
     pub(super) fn entries(&self) -> Arc<[Entry]> {

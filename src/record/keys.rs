@@ -56,9 +56,7 @@ pub(super) async fn store(tx: &mut Tx, rows: Vec<NewLead<'_>>) -> Result<Stored,
         }
         offered = next;
     }
-    losers
-        .iter_mut()
-        .for_each(|row| row.ending = Ending::Duplicate);
+    losers.iter_mut().for_each(|row| row.ending = Ending::Duplicate);
     stored.offer(tx, &mut losers).await?;
     Ok(stored)
 }
@@ -73,21 +71,13 @@ enum Taken {
 
 impl Stored {
     /// Offers rows to the table; says for each, in order, whether its key is taken now.
-    async fn offer(
-        &mut self,
-        tx: &mut Tx,
-        rows: &mut [NewLead<'_>],
-    ) -> Result<Vec<Taken>, StoreError> {
+    async fn offer(&mut self, tx: &mut Tx, rows: &mut [NewLead<'_>]) -> Result<Vec<Taken>, StoreError> {
         let inserted = tx.insert_leads(rows).await?;
-        let missing: Vec<&NewLead<'_>> = rows
-            .iter()
-            .filter(|row| !inserted.contains(&row.id))
-            .collect();
+        let missing: Vec<&NewLead<'_>> = rows.iter().filter(|row| !inserted.contains(&row.id)).collect();
         let known = match missing.as_slice() {
             [] => HashMap::new(),
             rows => {
-                let (workspaces, ids): (Vec<Uuid>, Vec<Uuid>) =
-                    rows.iter().map(|r| (r.workspace_id, r.id)).unzip();
+                let (workspaces, ids): (Vec<Uuid>, Vec<Uuid>) = rows.iter().map(|r| (r.workspace_id, r.id)).unzip();
                 tx.known(&workspaces, &ids).await?
             }
         };
@@ -105,11 +95,7 @@ impl Stored {
                 }
                 _ => return Err(StoreError::Silent("what became of a lead")),
             };
-            taken.push(if ended.ending == Ending::Recorded {
-                Taken::ByItself
-            } else {
-                Taken::No
-            });
+            taken.push(if ended.ending == Ending::Recorded { Taken::ByItself } else { Taken::No });
             self.endings.insert(row.id, ended);
         }
         Ok(taken)
@@ -136,10 +122,5 @@ fn key<'a>(row: &NewLead<'a>) -> Key<'a> {
 }
 
 fn ended(row: &NewLead<'_>) -> Ended {
-    Ended {
-        ending: row.ending,
-        reason: row.reason,
-        click_id: row.click_id.map(str::to_owned),
-        link_id: row.link_id,
-    }
+    Ended { ending: row.ending, reason: row.reason, click_id: row.click_id.map(str::to_owned), link_id: row.link_id }
 }

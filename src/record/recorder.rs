@@ -39,11 +39,7 @@ impl Recorder {
     /// A recorder on a store.
     #[must_use]
     pub fn new(store: &Store, limits: Limits, metrics: &Metrics) -> Self {
-        Self {
-            store: store.clone(),
-            limits,
-            metrics: metrics.clone(),
-        }
+        Self { store: store.clone(), limits, metrics: metrics.clone() }
     }
 
     /// Records a batch: one verdict per lead id. Cancel-safe: a begun transaction ends by itself, and
@@ -76,9 +72,7 @@ impl Recorder {
             let began = Instant::now();
             let outcome = self
                 .store
-                .transaction(move |tx| {
-                    Box::pin(async move { record(tx, &entries, limits, wake).await })
-                })
+                .transaction(move |tx| Box::pin(async move { record(tx, &entries, limits, wake).await }))
                 .await;
             self.observe(began, &outcome);
             match outcome {
@@ -99,8 +93,7 @@ impl Recorder {
             match outcome {
                 Ok(recorded) => all.verdicts.extend(recorded.verdicts),
                 Err(error) if error.condemns() => {
-                    all.verdicts
-                        .insert(entry.message.id, Verdict::Bury(error.to_string()));
+                    all.verdicts.insert(entry.message.id, Verdict::Bury(error.to_string()));
                 }
                 Err(error) => return Err(error),
             }
@@ -111,9 +104,7 @@ impl Recorder {
     async fn sweep_some(&self, most: i64) -> Result<Vec<Told>, StoreError> {
         let limits = self.limits;
         self.store
-            .transaction(move |tx| {
-                Box::pin(async move { sweep(tx, limits, most, &Taken::default()).await })
-            })
+            .transaction(move |tx| Box::pin(async move { sweep(tx, limits, most, &Taken::default()).await }))
             .await
     }
 
@@ -123,10 +114,8 @@ impl Recorder {
         loop {
             let (limits, taken) = (self.limits, Taken::default());
             let seen = taken.clone();
-            let outcome = self
-                .store
-                .transaction(move |tx| Box::pin(async move { sweep(tx, limits, 1, &seen).await }))
-                .await;
+            let outcome =
+                self.store.transaction(move |tx| Box::pin(async move { sweep(tx, limits, 1, &seen).await })).await;
             match outcome {
                 Err(error) if error.condemns() => match (suspect, taken.last()) {
                     (Some(before), Some(now)) if before.id == now.id => {
@@ -168,10 +157,7 @@ impl Recorder {
             Err(error) if error.condemns() => "refused",
             Err(_) => "failed",
         };
-        self.metrics
-            .batch_seconds
-            .with_label_values(&[result])
-            .observe(began.elapsed().as_secs_f64());
+        self.metrics.batch_seconds.with_label_values(&[result]).observe(began.elapsed().as_secs_f64());
     }
 }
 
@@ -182,10 +168,7 @@ pub(super) struct Taken(Arc<Mutex<Option<Woken>>>);
 impl Taken {
     pub(super) fn note(&self, parked: Option<&Woken>) {
         if let Some(parked) = parked {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .replace(parked.clone());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(parked.clone());
         }
     }
 

@@ -37,18 +37,9 @@ impl Listener {
     pub fn start(link: &Link, waiters: &Waiters, metrics: &Metrics, tasks: &mut Tasks) -> Self {
         let closing = CancellationToken::new();
         let (name, queue) = watch::channel(None);
-        let ears = Ears {
-            link: link.clone(),
-            waiters: waiters.clone(),
-            metrics: metrics.clone(),
-            name,
-        };
+        let ears = Ears { link: link.clone(), waiters: waiters.clone(), metrics: metrics.clone(), name };
         tasks.spawn("replies", ears.run(closing.clone(), tasks.stop().clone()));
-        Self {
-            queue,
-            _held: Arc::new(closing.clone().drop_guard()),
-            closing,
-        }
+        Self { queue, _held: Arc::new(closing.clone().drop_guard()), closing }
     }
 
     /// The reply queue's name for `reply_to`; `None` while the broker is away.

@@ -15,10 +15,7 @@ use super::write::Tx;
 
 /// A customer as one lead describes him.
 #[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the columns of the table, explained in its migration"
-)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
 pub struct Arrival<'a> {
     pub workspace_id: Uuid,
     pub external_id: &'a str,
@@ -31,10 +28,7 @@ pub struct Arrival<'a> {
 
 /// A click as customers and leads carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the columns of the table, explained in its migration"
-)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
 pub struct Click {
     pub click_id: String,
     pub link_id: Uuid,
@@ -53,16 +47,12 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`]; `Refused` when a row of the batch can never be stored.
-    pub async fn arrive(
-        &mut self,
-        arrivals: &[Arrival<'_>],
-    ) -> Result<Vec<CustomerKey>, StoreError> {
+    pub async fn arrive(&mut self, arrivals: &[Arrival<'_>]) -> Result<Vec<CustomerKey>, StoreError> {
         if arrivals.is_empty() {
             return Ok(Vec::new());
         }
-        let column = |pick: for<'r> fn(&'r Arrival<'_>) -> Option<&'r str>| {
-            arrivals.iter().map(pick).collect::<Vec<_>>()
-        };
+        let column =
+            |pick: for<'r> fn(&'r Arrival<'_>) -> Option<&'r str>| arrivals.iter().map(pick).collect::<Vec<_>>();
         let rows = sqlx::query!(
             "INSERT INTO customers
                 (workspace_id, external_id, id, name, email, avatar, click_id, link_id, clicked_at, country)
@@ -83,10 +73,7 @@ impl Tx {
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let mut clicked: Vec<CustomerKey> = rows
-            .into_iter()
-            .map(|row| (row.workspace_id, row.external_id))
-            .collect();
+        let mut clicked: Vec<CustomerKey> = rows.into_iter().map(|row| (row.workspace_id, row.external_id)).collect();
         if clicked.len() < arrivals.len() {
             clicked.extend(self.give_clicks(arrivals).await?);
         }
@@ -94,10 +81,7 @@ impl Tx {
     }
 
     /// Gives a click to stored customers who have none, which is rare: one by one, in key order.
-    async fn give_clicks(
-        &mut self,
-        arrivals: &[Arrival<'_>],
-    ) -> Result<Vec<CustomerKey>, StoreError> {
+    async fn give_clicks(&mut self, arrivals: &[Arrival<'_>]) -> Result<Vec<CustomerKey>, StoreError> {
         let workspaces: Vec<Uuid> = arrivals.iter().map(|a| a.workspace_id).collect();
         let external_ids: Vec<&str> = arrivals.iter().map(|a| a.external_id).collect();
         let without: Vec<i64> = sqlx::query_scalar!(
@@ -112,9 +96,7 @@ impl Tx {
         .fetch_all(&mut *self.connection)
         .await?;
         let mut given = Vec::new();
-        let places = without
-            .into_iter()
-            .filter_map(|n| usize::try_from(n - 1).ok());
+        let places = without.into_iter().filter_map(|n| usize::try_from(n - 1).ok());
         for arrival in places.filter_map(|place| arrivals.get(place)) {
             if self.give_click(arrival).await? {
                 given.push((arrival.workspace_id, arrival.external_id.to_owned()));
@@ -165,15 +147,7 @@ impl Tx {
         .await?;
         let clicks = rows.into_iter().map(|row| {
             let (click_id, link_id, clicked_at) = (row.click_id, row.link_id, row.clicked_at);
-            (
-                (row.workspace_id, row.external_id),
-                Click {
-                    click_id,
-                    link_id,
-                    clicked_at,
-                    country: row.country,
-                },
-            )
+            ((row.workspace_id, row.external_id), Click { click_id, link_id, clicked_at, country: row.country })
         });
         Ok(clicks.collect())
     }

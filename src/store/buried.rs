@@ -28,10 +28,7 @@ pub struct Grave {
 #[must_use]
 pub fn identity(message_id: Option<&str>, bytes: &[u8]) -> String {
     let storable = message_id.filter(|id| !id.is_empty() && !has_nul(id));
-    storable.map_or_else(
-        || format!("sha256:{}", hex::encode(Sha256::digest(bytes))),
-        str::to_owned,
-    )
+    storable.map_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(bytes))), str::to_owned)
 }
 
 impl Store {
@@ -40,8 +37,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn bury(&self, grave: Grave) -> Result<bool, StoreError> {
-        self.transaction(move |tx| Box::pin(async move { tx.bury(&grave).await }))
-            .await
+        self.transaction(move |tx| Box::pin(async move { tx.bury(&grave).await })).await
     }
 
     /// Notes that a message is begun; returns how often it has been by now.
@@ -65,12 +61,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn forget_attempts(&self, identities: &[String]) -> Result<(), StoreError> {
-        let done = sqlx::query!(
-            "DELETE FROM attempts WHERE identity = ANY($1::text[])",
-            identities
-        )
-        .execute(&self.pool)
-        .await;
+        let done =
+            sqlx::query!("DELETE FROM attempts WHERE identity = ANY($1::text[])", identities).execute(&self.pool).await;
         self.noted(done).map(|_| ())
     }
 

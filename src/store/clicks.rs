@@ -91,11 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn claim_click(
-        &self,
-        visitor: &[u8],
-        click: &NewClick,
-    ) -> Result<String, StoreError> {
+    pub async fn claim_click(&self, visitor: &[u8], click: &NewClick) -> Result<String, StoreError> {
         let claimed = sqlx::query_scalar!(
             r#"WITH claim AS (
                  INSERT INTO click_reuse AS r (visitor, click_id, expires_at)
@@ -129,12 +125,9 @@ impl Store {
             return Ok(id);
         }
         // Somebody else's claim was in the way, and is committed by now.
-        let theirs = sqlx::query_scalar!(
-            "SELECT click_id FROM click_reuse WHERE visitor = $1",
-            visitor,
-        )
-        .fetch_one(&self.pool)
-        .await;
+        let theirs = sqlx::query_scalar!("SELECT click_id FROM click_reuse WHERE visitor = $1", visitor,)
+            .fetch_one(&self.pool)
+            .await;
         self.noted(theirs)
     }
 

@@ -104,25 +104,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn customer(
-        &self,
-        workspace_id: Uuid,
-        name: &CustomerName,
-    ) -> Result<Option<Customer>, StoreError> {
+    pub async fn customer(&self, workspace_id: Uuid, name: &CustomerName) -> Result<Option<Customer>, StoreError> {
         let row = match name {
             CustomerName::Id(id) => {
-                customers!("c.workspace_id = $1 AND c.id = $2", workspace_id, id)
-                    .fetch_optional(&self.pool)
-                    .await
+                customers!("c.workspace_id = $1 AND c.id = $2", workspace_id, id).fetch_optional(&self.pool).await
             }
             CustomerName::External(external_id) => {
-                customers!(
-                    "c.workspace_id = $1 AND c.external_id = $2",
-                    workspace_id,
-                    external_id
-                )
-                .fetch_optional(&self.pool)
-                .await
+                customers!("c.workspace_id = $1 AND c.external_id = $2", workspace_id, external_id)
+                    .fetch_optional(&self.pool)
+                    .await
             }
         };
         self.noted(row)
@@ -164,11 +154,7 @@ impl Store {
                 .await
             };
         }
-        let rows = if page.ascending {
-            page!("c.id")
-        } else {
-            page!("c.id DESC")
-        };
+        let rows = if page.ascending { page!("c.id") } else { page!("c.id DESC") };
         self.noted(rows)
     }
 
@@ -208,11 +194,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is changed.
-    pub async fn delete_customer(
-        &self,
-        workspace_id: Uuid,
-        external_id: &str,
-    ) -> Result<bool, StoreError> {
+    pub async fn delete_customer(&self, workspace_id: Uuid, external_id: &str) -> Result<bool, StoreError> {
         let external_id = external_id.to_owned();
         self.write(move |connection| {
             Box::pin(async move {
@@ -241,11 +223,7 @@ impl Store {
     }
 }
 
-async fn blank_parked(
-    connection: &mut PgConnection,
-    workspace_id: Uuid,
-    external_id: &str,
-) -> Result<(), sqlx::Error> {
+async fn blank_parked(connection: &mut PgConnection, workspace_id: Uuid, external_id: &str) -> Result<(), sqlx::Error> {
     let parked = sqlx::query!(
         "SELECT id, message FROM parked_leads
          WHERE workspace_id = $1 AND customer_external_id = $2 ORDER BY id FOR UPDATE",
@@ -270,11 +248,7 @@ async fn blank_parked(
 }
 
 /// Buried messages may lack a workspace and stand in no index by customer: they are few, and read in order.
-async fn blank_buried(
-    connection: &mut PgConnection,
-    workspace_id: Uuid,
-    external_id: &str,
-) -> Result<(), sqlx::Error> {
+async fn blank_buried(connection: &mut PgConnection, workspace_id: Uuid, external_id: &str) -> Result<(), sqlx::Error> {
     let mut last = Uuid::nil();
     loop {
         let buried = sqlx::query!(
@@ -292,13 +266,9 @@ async fn blank_buried(
         last = end.id;
         for row in &buried {
             if let Some(message) = blanked(&row.message, workspace_id, external_id) {
-                sqlx::query!(
-                    "UPDATE buried_leads SET message = $2 WHERE id = $1",
-                    row.id,
-                    message
-                )
-                .execute(&mut *connection)
-                .await?;
+                sqlx::query!("UPDATE buried_leads SET message = $2 WHERE id = $1", row.id, message)
+                    .execute(&mut *connection)
+                    .await?;
             }
         }
     }
@@ -315,12 +285,7 @@ fn blanked(message: &[u8], workspace_id: Uuid, external_id: &str) -> Option<Vec<
         return None;
     }
     let before = fields.len();
-    for personal in [
-        "customer_name",
-        "customer_email",
-        "customer_avatar",
-        "metadata",
-    ] {
+    for personal in ["customer_name", "customer_email", "customer_avatar", "metadata"] {
         fields.shift_remove(personal);
     }
     (fields.len() < before).then(|| value.to_string().into_bytes())

@@ -31,13 +31,9 @@ impl Store {
         self.write(move |connection| {
             Box::pin(async move {
                 register(connection, workspace_id, &name).await?;
-                sqlx::query_as!(
-                    Domain,
-                    "SELECT name, workspace_id, created_at FROM domains WHERE name = $1",
-                    name
-                )
-                .fetch_one(connection)
-                .await
+                sqlx::query_as!(Domain, "SELECT name, workspace_id, created_at FROM domains WHERE name = $1", name)
+                    .fetch_one(connection)
+                    .await
             })
         })
         .await
@@ -71,16 +67,10 @@ pub(super) async fn owner(
         register(connection, workspace_id, name).await?;
     }
     // A statement of its own: it must see what a concurrent registration committed meanwhile.
-    sqlx::query_scalar!("SELECT workspace_id FROM domains WHERE name = $1", name)
-        .fetch_optional(connection)
-        .await
+    sqlx::query_scalar!("SELECT workspace_id FROM domains WHERE name = $1", name).fetch_optional(connection).await
 }
 
-async fn register(
-    connection: &mut PgConnection,
-    workspace_id: Uuid,
-    name: &str,
-) -> Result<(), sqlx::Error> {
+async fn register(connection: &mut PgConnection, workspace_id: Uuid, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO domains (name, workspace_id) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
         name,

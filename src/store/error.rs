@@ -45,13 +45,8 @@ impl StoreError {
         };
         let code = database.code().unwrap_or_default().into_owned();
         match code.as_str() {
-            "23505" => Self::Conflict {
-                constraint: database.constraint().unwrap_or_default().to_owned(),
-                source,
-            },
-            other if other.starts_with("22") || other.starts_with("23") => {
-                Self::Refused { code, source }
-            }
+            "23505" => Self::Conflict { constraint: database.constraint().unwrap_or_default().to_owned(), source },
+            other if other.starts_with("22") || other.starts_with("23") => Self::Refused { code, source },
             _ => Self::Away(source),
         }
     }
@@ -75,11 +70,7 @@ impl StoreError {
             Self::Away(source) => source
                 .as_database_error()
                 .and_then(|e| e.code())
-                .is_none_or(|code| {
-                    ["08", "53", "57P", "25006"]
-                        .iter()
-                        .any(|class| code.starts_with(class))
-                }),
+                .is_none_or(|code| ["08", "53", "57P", "25006"].iter().any(|class| code.starts_with(class))),
             Self::Silent(_) => true,
             Self::Refused { .. } | Self::Conflict { .. } => false,
         }
@@ -91,10 +82,7 @@ impl StoreError {
         let Self::Away(source) = self else {
             return false;
         };
-        source
-            .as_database_error()
-            .and_then(|e| e.code())
-            .is_some_and(|code| code == "40P01" || code == "40001")
+        source.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "40P01" || code == "40001")
     }
 }
 

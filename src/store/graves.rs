@@ -91,12 +91,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn replay_of(&self, lead_id: Uuid) -> Result<Option<Uuid>, StoreError> {
-        let grave = sqlx::query_scalar!(
-            "SELECT id FROM buried_leads WHERE replayed_as = $1 LIMIT 1",
-            lead_id
-        )
-        .fetch_optional(&self.pool)
-        .await;
+        let grave = sqlx::query_scalar!("SELECT id FROM buried_leads WHERE replayed_as = $1 LIMIT 1", lead_id)
+            .fetch_optional(&self.pool)
+            .await;
         self.noted(grave)
     }
 
@@ -123,9 +120,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn discard_buried(&self, id: Uuid) -> Result<bool, StoreError> {
-        let gone = sqlx::query!("DELETE FROM buried_leads WHERE id = $1", id)
-            .execute(&self.pool)
-            .await;
+        let gone = sqlx::query!("DELETE FROM buried_leads WHERE id = $1", id).execute(&self.pool).await;
         self.noted(gone).map(|gone| gone.rows_affected() > 0)
     }
 }

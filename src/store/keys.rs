@@ -46,9 +46,7 @@ impl KeyKind {
     /// Reads the word; `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Secret, Self::Publishable]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        [Self::Secret, Self::Publishable].into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// What its keys begin with.
@@ -63,9 +61,8 @@ impl KeyKind {
     /// Whether a text has exactly the shape of such a key.
     #[must_use]
     pub fn fits(self, key: &str) -> bool {
-        key.strip_prefix(self.prefix()).is_some_and(|rest| {
-            rest.len() == RANDOM_PART && rest.bytes().all(|b| b.is_ascii_alphanumeric())
-        })
+        key.strip_prefix(self.prefix())
+            .is_some_and(|rest| rest.len() == RANDOM_PART && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
     }
 }
 
@@ -123,12 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn create_key(
-        &self,
-        workspace_id: Uuid,
-        kind: KeyKind,
-        name: &str,
-    ) -> Result<CreatedKey, StoreError> {
+    pub async fn create_key(&self, workspace_id: Uuid, kind: KeyKind, name: &str) -> Result<CreatedKey, StoreError> {
         let plain = format!("{}{}", kind.prefix(), id::alphanumerics(RANDOM_PART));
         let hash = key_hash(&plain);
         let tail = plain.get(plain.len() - 4..).unwrap_or_default();
@@ -146,10 +138,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await;
-        Ok(CreatedKey {
-            row: self.noted(row)?,
-            plain: plain.into(),
-        })
+        Ok(CreatedKey { row: self.noted(row)?, plain: plain.into() })
     }
 
     /// The keys of a workspace, or all, oldest first, revoked ones included.
@@ -188,11 +177,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; also when no answer came within a second, which is noted as `PostgreSQL` being away.
-    pub async fn open_key(
-        &self,
-        hash: &KeyHash,
-        kind: KeyKind,
-    ) -> Result<Option<Opened>, StoreError> {
+    pub async fn open_key(&self, hash: &KeyHash, kind: KeyKind) -> Result<Option<Opened>, StoreError> {
         let look_up = sqlx::query_as!(
             Opened,
             "SELECT w.id AS workspace_id, w.allowed_hostnames
@@ -218,19 +203,10 @@ mod tests {
 
     #[test]
     fn the_two_kinds_never_share_a_shape() {
-        let (secret, public) = (
-            format!("ll_{}", "a".repeat(24)),
-            format!("ll_pk_{}", "b".repeat(24)),
-        );
+        let (secret, public) = (format!("ll_{}", "a".repeat(24)), format!("ll_pk_{}", "b".repeat(24)));
         assert!(KeyKind::Secret.fits(&secret) && !KeyKind::Publishable.fits(&secret));
         assert!(KeyKind::Publishable.fits(&public) && !KeyKind::Secret.fits(&public));
-        for bad in [
-            "",
-            "ll_",
-            "ll_short",
-            "ll_pk_short",
-            "dub_aaaaaaaaaaaaaaaaaaaaaaaa",
-        ] {
+        for bad in ["", "ll_", "ll_short", "ll_pk_short", "dub_aaaaaaaaaaaaaaaaaaaaaaaa"] {
             assert!(!KeyKind::Secret.fits(bad) && !KeyKind::Publishable.fits(bad));
         }
     }

@@ -17,10 +17,7 @@ use crate::lead::{Ending, Mode, Reason};
 
 /// A row to be.
 #[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the columns of the table, explained in its migration"
-)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
 pub struct NewLead<'a> {
     pub workspace_id: Uuid,
     pub id: Uuid,
@@ -87,10 +84,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`]; `Refused` when a row of the batch can never be stored.
-    pub async fn insert_leads(
-        &mut self,
-        rows: &mut [NewLead<'_>],
-    ) -> Result<HashSet<Uuid>, StoreError> {
+    pub async fn insert_leads(&mut self, rows: &mut [NewLead<'_>]) -> Result<HashSet<Uuid>, StoreError> {
         if rows.is_empty() {
             return Ok(HashSet::new());
         }
@@ -136,11 +130,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count_leads(
-        &mut self,
-        link_ids: &[Uuid],
-        quantities: &[i64],
-    ) -> Result<(), StoreError> {
+    pub async fn count_leads(&mut self, link_ids: &[Uuid], quantities: &[i64]) -> Result<(), StoreError> {
         sqlx::query!(
             "UPDATE links SET leads = leads + ($2::bigint[])[array_position($1, id)], last_lead_at = now()
             WHERE id = ANY($1::uuid[])",

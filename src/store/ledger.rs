@@ -132,11 +132,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ledger_rows(
-        &self,
-        workspaces: &[Uuid],
-        ids: &[Uuid],
-    ) -> Result<Vec<LedgerRow>, StoreError> {
+    pub async fn ledger_rows(&self, workspaces: &[Uuid], ids: &[Uuid]) -> Result<Vec<LedgerRow>, StoreError> {
         let rows = sqlx::query_as!(
             LedgerRow,
             "SELECT l.workspace_id, l.id, l.customer_external_id, l.event_key, l.event_name, l.mode, l.ending,
@@ -155,11 +151,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn parked_among(
-        &self,
-        workspaces: &[Uuid],
-        ids: &[Uuid],
-    ) -> Result<Vec<Uuid>, StoreError> {
+    pub async fn parked_among(&self, workspaces: &[Uuid], ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
         let parked = sqlx::query_scalar!(
             "SELECT p.id FROM unnest($1::uuid[], $2::uuid[]) AS asked (workspace_id, id)
              JOIN parked_leads p ON p.workspace_id = asked.workspace_id AND p.id = asked.id",
@@ -191,15 +183,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn recorded_per_key(
-        &self,
-        keys: &[LeadKey],
-    ) -> Result<Vec<(LeadKey, i64)>, StoreError> {
+    pub async fn recorded_per_key(&self, keys: &[LeadKey]) -> Result<Vec<(LeadKey, i64)>, StoreError> {
         let workspaces: Vec<Uuid> = keys.iter().map(|key| key.workspace_id).collect();
-        let customers: Vec<&str> = keys
-            .iter()
-            .map(|k| k.customer_external_id.as_str())
-            .collect();
+        let customers: Vec<&str> = keys.iter().map(|k| k.customer_external_id.as_str()).collect();
         let events: Vec<&str> = keys.iter().map(|key| key.event_key.as_str()).collect();
         let counts = sqlx::query!(
             r#"SELECT l.workspace_id, l.customer_external_id, l.event_key, count(*) AS "rows!"
@@ -228,12 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ledger_page(
-        &self,
-        span: Span,
-        after: Uuid,
-        limit: i64,
-    ) -> Result<Vec<PlacedRow>, StoreError> {
+    pub async fn ledger_page(&self, span: Span, after: Uuid, limit: i64) -> Result<Vec<PlacedRow>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT l.workspace_id, l.id, l.customer_external_id, l.event_key, l.event_name, l.mode, l.ending,
                       l.quantity, l.follow_up, l.click_id, l.link_id, c.click_id AS "customer_click?",

@@ -113,11 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count_links(
-        &self,
-        workspace_id: Uuid,
-        filter: &LinkFilter,
-    ) -> Result<i64, StoreError> {
+    pub async fn count_links(&self, workspace_id: Uuid, filter: &LinkFilter) -> Result<i64, StoreError> {
         let count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM links
                WHERE workspace_id = $1

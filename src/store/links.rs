@@ -82,12 +82,8 @@ pub enum LinkError {
 impl From<StoreError> for LinkError {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Conflict { constraint, .. } if constraint == "links_domain_key_key" => {
-                Self::KeyTaken
-            }
-            StoreError::Conflict { constraint, .. } if constraint == "links_external_id_key" => {
-                Self::ExternalIdTaken
-            }
+            StoreError::Conflict { constraint, .. } if constraint == "links_domain_key_key" => Self::KeyTaken,
+            StoreError::Conflict { constraint, .. } if constraint == "links_external_id_key" => Self::ExternalIdTaken,
             _ => Self::Store(error),
         }
     }
@@ -152,8 +148,7 @@ impl Store {
     pub async fn create_link(&self, link: Link, register_free: bool) -> Result<Link, LinkError> {
         self.write(move |connection| {
             Box::pin(async move {
-                let owner =
-                    domains::owner(connection, link.workspace_id, &link.domain, register_free);
+                let owner = domains::owner(connection, link.workspace_id, &link.domain, register_free);
                 if owner.await? != Some(link.workspace_id) {
                     return Ok(Err(LinkError::ForeignDomain));
                 }
@@ -186,8 +181,7 @@ impl Store {
                 let domain = link.domain.clone();
                 change(&mut link);
                 if domain != link.domain {
-                    let owner =
-                        domains::owner(connection, workspace_id, &link.domain, register_free);
+                    let owner = domains::owner(connection, workspace_id, &link.domain, register_free);
                     if owner.await? != Some(workspace_id) {
                         return Ok(Err(LinkError::ForeignDomain));
                     }
@@ -203,31 +197,23 @@ impl Store {
     /// # Errors
     /// [`LinkError::Missing`], [`LinkError::Foreign`], or the store's.
     pub async fn link(&self, workspace_id: Uuid, name: &LinkName) -> Result<Link, LinkError> {
-        let found =
-            match name {
-                LinkName::Id(id) => {
-                    links!("SELECT " + "FROM links WHERE id = $1", id)
-                        .fetch_optional(&self.pool)
-                        .await
-                }
-                LinkName::External(external_id) => {
-                    links!(
-                        "SELECT " + "FROM links WHERE workspace_id = $1 AND external_id = $2",
-                        workspace_id,
-                        external_id
-                    )
+        let found = match name {
+            LinkName::Id(id) => links!("SELECT " + "FROM links WHERE id = $1", id).fetch_optional(&self.pool).await,
+            LinkName::External(external_id) => {
+                links!("SELECT " + "FROM links WHERE workspace_id = $1 AND external_id = $2", workspace_id, external_id)
                     .fetch_optional(&self.pool)
                     .await
-                }
-                LinkName::Short(domain, key) => links!(
-                    "SELECT "
-                        + r#"FROM links WHERE domain = $1 AND lower(key) = lower($2 COLLATE "C")"#,
+            }
+            LinkName::Short(domain, key) => {
+                links!(
+                    "SELECT " + r#"FROM links WHERE domain = $1 AND lower(key) = lower($2 COLLATE "C")"#,
                     domain,
                     key
                 )
                 .fetch_optional(&self.pool)
-                .await,
-            };
+                .await
+            }
+        };
         match self.noted(found)? {
             None => Err(LinkError::Missing),
             Some(link) if link.workspace_id != workspace_id => Err(LinkError::Foreign),
@@ -240,13 +226,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_link(&self, workspace_id: Uuid, id: Uuid) -> Result<bool, StoreError> {
-        let deleted = sqlx::query!(
-            "DELETE FROM links WHERE id = $1 AND workspace_id = $2",
-            id,
-            workspace_id
-        )
-        .execute(&self.pool)
-        .await;
+        let deleted = sqlx::query!("DELETE FROM links WHERE id = $1 AND workspace_id = $2", id, workspace_id)
+            .execute(&self.pool)
+            .await;
         Ok(self.noted(deleted)?.rows_affected() > 0)
     }
 }

@@ -105,11 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn parked_by_customer(
-        &self,
-        workspace: Uuid,
-        customer: &str,
-    ) -> Result<Vec<ParkedLead>, StoreError> {
+    pub async fn parked_by_customer(&self, workspace: Uuid, customer: &str) -> Result<Vec<ParkedLead>, StoreError> {
         let parked = sqlx::query_as!(
             ParkedLead,
             "SELECT workspace_id, id, customer_external_id, message, parked_at, expires_at

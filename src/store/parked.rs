@@ -86,14 +86,8 @@ impl Tx {
                     WHERE workspace_id = u.workspace_id AND customer_external_id = u.external_id
                     FOR UPDATE SKIP LOCKED) p)
             RETURNING workspace_id, id, message, reply_to",
-            &customers
-                .iter()
-                .map(|(workspace, _)| *workspace)
-                .collect::<Vec<_>>(),
-            &customers
-                .iter()
-                .map(|(_, id)| id.as_str())
-                .collect::<Vec<_>>() as &[&str],
+            &customers.iter().map(|(workspace, _)| *workspace).collect::<Vec<_>>(),
+            &customers.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>() as &[&str],
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -105,13 +99,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn take_parked(&mut self, workspace_id: Uuid, id: Uuid) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
-            "DELETE FROM parked_leads WHERE workspace_id = $1 AND id = $2",
-            workspace_id,
-            id
-        )
-        .execute(&mut *self.connection)
-        .await?;
+        let done = sqlx::query!("DELETE FROM parked_leads WHERE workspace_id = $1 AND id = $2", workspace_id, id)
+            .execute(&mut *self.connection)
+            .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -167,11 +157,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn parked(&self) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
-        let row = sqlx::query!(
-            r#"SELECT count(*) AS "count!", min(parked_at) AS oldest FROM parked_leads"#
-        )
-        .fetch_one(&self.pool)
-        .await;
+        let row = sqlx::query!(r#"SELECT count(*) AS "count!", min(parked_at) AS oldest FROM parked_leads"#)
+            .fetch_one(&self.pool)
+            .await;
         self.noted(row).map(|row| (row.count, row.oldest))
     }
 }

@@ -43,10 +43,7 @@ pub struct Found {
 
 /// A link's state.
 #[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the columns of the table, explained in its migration"
-)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
 pub struct FoundLink {
     pub id: Uuid,
     pub workspace_id: Uuid,
@@ -62,10 +59,7 @@ pub struct FoundLink {
 
 /// A stored customer.
 #[derive(Debug, Clone)]
-#[expect(
-    missing_docs,
-    reason = "the columns of the table, explained in its migration"
-)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
 pub struct FoundCustomer {
     pub name: Option<String>,
     pub email: Option<String>,
@@ -123,10 +117,7 @@ impl Tx {
     }
 }
 
-async fn find(
-    connection: &mut PgConnection,
-    questions: &[Question],
-) -> Result<Vec<Found>, sqlx::Error> {
+async fn find(connection: &mut PgConnection, questions: &[Question]) -> Result<Vec<Found>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT
@@ -159,40 +150,23 @@ async fn find(
 impl From<Row> for Found {
     fn from(row: Row) -> Self {
         let clicked = click(row.click_id, row.click_link_id, row.clicked_at, row.country);
-        let link = row
-            .link_id
-            .zip(row.link_workspace_id)
-            .map(|(id, workspace_id)| FoundLink {
-                id,
-                workspace_id,
-                domain: row.domain.unwrap_or_default(),
-                key: row.key.unwrap_or_default(),
-                url: row.url.unwrap_or_default(),
-                external_id: row.external_id,
-                tenant_id: row.tenant_id,
-                program_id: row.program_id,
-                partner_id: row.partner_id,
-                disabled: row.disabled.unwrap_or_default(),
-            });
-        let (name, email, avatar) = (row.name, row.email, row.avatar);
-        let customers_click = click(
-            row.customer_click_id,
-            row.customer_link_id,
-            row.customer_clicked_at,
-            row.customer_country,
-        );
-        let customer = row.customer_id.map(|_| FoundCustomer {
-            name,
-            email,
-            avatar,
-            click: customers_click,
+        let link = row.link_id.zip(row.link_workspace_id).map(|(id, workspace_id)| FoundLink {
+            id,
+            workspace_id,
+            domain: row.domain.unwrap_or_default(),
+            key: row.key.unwrap_or_default(),
+            url: row.url.unwrap_or_default(),
+            external_id: row.external_id,
+            tenant_id: row.tenant_id,
+            program_id: row.program_id,
+            partner_id: row.partner_id,
+            disabled: row.disabled.unwrap_or_default(),
         });
-        Self {
-            recorded: row.recorded,
-            click: clicked,
-            link,
-            customer,
-        }
+        let (name, email, avatar) = (row.name, row.email, row.avatar);
+        let customers_click =
+            click(row.customer_click_id, row.customer_link_id, row.customer_clicked_at, row.customer_country);
+        let customer = row.customer_id.map(|_| FoundCustomer { name, email, avatar, click: customers_click });
+        Self { recorded: row.recorded, click: clicked, link, customer }
     }
 }
 
@@ -202,10 +176,5 @@ fn click(
     clicked_at: Option<DateTime<Utc>>,
     country: Option<String>,
 ) -> Option<Click> {
-    Some(Click {
-        click_id: click_id?,
-        link_id: link_id?,
-        clicked_at: clicked_at?,
-        country,
-    })
+    Some(Click { click_id: click_id?, link_id: link_id?, clicked_at: clicked_at?, country })
 }

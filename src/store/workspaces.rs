@@ -62,11 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// [`WorkspaceError`].
-    pub async fn create_workspace(
-        &self,
-        name: &str,
-        slug: &str,
-    ) -> Result<Workspace, WorkspaceError> {
+    pub async fn create_workspace(&self, name: &str, slug: &str) -> Result<Workspace, WorkspaceError> {
         let created = sqlx::query_as!(
             Workspace,
             "INSERT INTO workspaces (id, slug, name) VALUES ($1, $2, $3)
@@ -99,11 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn workspace(
-        &self,
-        id: Option<Uuid>,
-        slug: &str,
-    ) -> Result<Option<Workspace>, StoreError> {
+    pub async fn workspace(&self, id: Option<Uuid>, slug: &str) -> Result<Option<Workspace>, StoreError> {
         let row = sqlx::query_as!(
             Workspace,
             "SELECT id, slug, name, conversion_enabled, allowed_hostnames, created_at

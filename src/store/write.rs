@@ -31,10 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; after [`StoreError::Silent`] the transaction may or may not be committed.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a transaction must outlive its caller; it ends by itself"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a transaction must outlive its caller; it ends by itself")]
     pub async fn transaction<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -55,14 +52,10 @@ impl Store {
     pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-            + Send
-            + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
-        self.transaction(move |tx| {
-            Box::pin(async move { work(&mut tx.connection).await.map_err(StoreError::from) })
-        })
-        .await
+        self.transaction(move |tx| Box::pin(async move { work(&mut tx.connection).await.map_err(StoreError::from) }))
+            .await
     }
 
     async fn transact<T, W>(&self, work: W) -> Result<T, StoreError>
@@ -85,12 +78,7 @@ impl Store {
             }
             Err(_) => return Err(self.silent(tx.connection, "a statement")),
         };
-        match timeout(
-            self.config.commit_deadline,
-            sqlx::query("COMMIT").execute(&mut *tx.connection),
-        )
-        .await
-        {
+        match timeout(self.config.commit_deadline, sqlx::query("COMMIT").execute(&mut *tx.connection)).await {
             Ok(Ok(_)) => self.noted(Ok(value)),
             Ok(Err(error)) => {
                 drop(tx.connection.detach());

@@ -21,11 +21,7 @@ pub(super) struct GaveUp;
 
 impl Lane {
     /// Tries until it works, holding the lane's deliveries meanwhile.
-    pub(super) async fn holding<T, F>(
-        &self,
-        inlet: &mut Inlet,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<T, GaveUp>
+    pub(super) async fn holding<T, F>(&self, inlet: &mut Inlet, mut attempt: impl FnMut() -> F) -> Result<T, GaveUp>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -34,11 +30,7 @@ impl Lane {
             Err(error) => error,
         };
         tracing::warn!(lane = self.name, %error, "postgres does not take the batch, holding it");
-        self.bench
-            .metrics
-            .holds
-            .with_label_values(&[] as &[&str])
-            .inc();
+        self.bench.metrics.holds.with_label_values(&[] as &[&str]).inc();
         if inlet.pause().await.is_err() {
             tracing::debug!(lane = self.name, "the channel went away while holding");
         }
@@ -50,29 +42,20 @@ impl Lane {
         Ok(value)
     }
 
-    async fn attempt_until_given_up<T, F>(
-        &self,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<T, GaveUp>
+    async fn attempt_until_given_up<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, GaveUp>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let began = Instant::now();
         let mut delays = Delays::new(self.config.backoff_min, self.config.backoff_max);
         while began.elapsed() < self.config.hold_max {
-            self.stop
-                .unless_asked(sleep(delays.next()))
-                .await
-                .ok_or(GaveUp)?;
+            self.stop.unless_asked(sleep(delays.next())).await.ok_or(GaveUp)?;
             match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(error) => tracing::debug!(lane = self.name, %error, "still holding"),
             }
         }
-        tracing::warn!(
-            lane = self.name,
-            "held for hold_max, giving the deliveries back"
-        );
+        tracing::warn!(lane = self.name, "held for hold_max, giving the deliveries back");
         Err(GaveUp)
     }
 

@@ -52,21 +52,10 @@ pub(super) fn sort(deliveries: impl IntoIterator<Item = Delivery>, suspect_after
 
 /// Reads one delivery onto its pile.
 pub(super) fn read(delivery: Delivery, inbox: &mut Inbox) {
-    let Delivery {
-        tag,
-        body,
-        message_id,
-        reply_to,
-        ..
-    } = delivery;
+    let Delivery { tag, body, message_id, reply_to, .. } = delivery;
     match LeadMessage::decode(&body) {
         Ok(message) => {
-            inbox.readable.push(Readable {
-                tag,
-                received: Received { message, reply_to },
-                body,
-                message_id,
-            });
+            inbox.readable.push(Readable { tag, received: Received { message, reply_to }, body, message_id });
         }
         Err(error) => {
             let cause = match error {
@@ -96,11 +85,7 @@ fn dead(delivery: Delivery) -> Condemned {
     let why = delivery.death.as_deref().unwrap_or("unknown");
     let reason = format!("the broker moved it to the dead queue: {why}");
     let grave = grave(delivery.message_id.as_deref(), delivery.body, reason);
-    Condemned {
-        tag: delivery.tag,
-        cause: "dead",
-        grave,
-    }
+    Condemned { tag: delivery.tag, cause: "dead", grave }
 }
 
 #[cfg(test)]
@@ -134,9 +119,6 @@ mod tests {
         assert!(inbox.readable.is_empty());
         let condemned: Vec<_> = inbox.condemned.iter().map(|c| (c.tag, c.cause)).collect();
         assert_eq!(condemned, [(1, "undecodable"), (2, "foreign"), (4, "dead")]);
-        assert_eq!(
-            inbox.suspects.iter().map(|s| s.tag).collect::<Vec<_>>(),
-            [3]
-        );
+        assert_eq!(inbox.suspects.iter().map(|s| s.tag).collect::<Vec<_>>(), [3]);
     }
 }

@@ -55,10 +55,7 @@ impl Lane {
     pub(super) async fn run(self) {
         let mut delays = Delays::new(self.config.backoff_min, self.config.backoff_max);
         let mut innocent = Vec::new();
-        while let Some(opened) = self
-            .stop
-            .unless_asked(self.bench.link.open(&self.queues, self.config.prefetch))
-            .await
+        while let Some(opened) = self.stop.unless_asked(self.bench.link.open(&self.queues, self.config.prefetch)).await
         {
             match opened {
                 Ok(inlet) => {
@@ -74,8 +71,7 @@ impl Lane {
     async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) {
         loop {
             let mut deliveries = Vec::new();
-            let received =
-                inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
+            let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
             let worked = match self.stop.unless_asked(received).await {
                 None => return inlet.close().await,
                 Some(Ok(())) => self.work(&mut inlet, deliveries, innocent).await,
@@ -103,11 +99,7 @@ impl Lane {
         innocent: &mut Vec<String>,
     ) -> Result<(), LetGo> {
         for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
-            self.bench
-                .metrics
-                .redeliveries
-                .with_label_values(&[delivery.queue.as_str()])
-                .inc();
+            self.bench.metrics.redeliveries.with_label_values(&[delivery.queue.as_str()]).inc();
         }
         let mut inbox = sort(deliveries, self.config.suspect_after);
         let suspects = std::mem::take(&mut inbox.suspects);
@@ -120,26 +112,11 @@ impl Lane {
 
     /// Records, buries, settles and tells, in this order.
     pub(super) async fn handle(&self, inlet: &mut Inlet, inbox: Inbox) -> Result<(), LetGo> {
-        let Inbox {
-            readable,
-            mut condemned,
-            ..
-        } = inbox;
-        let mut tags: Vec<u64> = readable
-            .iter()
-            .map(|r| r.tag)
-            .chain(condemned.iter().map(|c| c.tag))
-            .collect();
+        let Inbox { readable, mut condemned, .. } = inbox;
+        let mut tags: Vec<u64> = readable.iter().map(|r| r.tag).chain(condemned.iter().map(|c| c.tag)).collect();
         let mut received = Vec::with_capacity(readable.len());
-        let mut remains: Vec<(Uuid, u64, Vec<u8>, Option<String>)> =
-            Vec::with_capacity(readable.len());
-        for Readable {
-            tag,
-            received: one,
-            body,
-            message_id,
-        } in readable
-        {
+        let mut remains: Vec<(Uuid, u64, Vec<u8>, Option<String>)> = Vec::with_capacity(readable.len());
+        for Readable { tag, received: one, body, message_id } in readable {
             remains.push((one.message.id, tag, body, message_id));
             received.push(one);
         }
@@ -148,11 +125,7 @@ impl Lane {
         for (id, tag, body, message_id) in remains {
             if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
                 let grave = grave(message_id.as_deref(), body, reason.clone());
-                condemned.push(Condemned {
-                    tag,
-                    cause: "refused",
-                    grave,
-                });
+                condemned.push(Condemned { tag, cause: "refused", grave });
             }
         }
         self.bury(inlet, condemned).await?;
@@ -168,37 +141,17 @@ impl Lane {
         }
         let recorded = self.holding(inlet, || self.recorder.record(batch)).await?;
         let leads = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        self.bench
-            .metrics
-            .batch_leads
-            .with_label_values(&[self.name])
-            .observe(f64::from(leads));
-        tracing::info!(
-            lane = self.name,
-            batch.len = leads,
-            woken = recorded.woken.len(),
-            "batch committed"
-        );
+        self.bench.metrics.batch_leads.with_label_values(&[self.name]).observe(f64::from(leads));
+        tracing::info!(lane = self.name, batch.len = leads, woken = recorded.woken.len(), "batch committed");
         Ok(recorded)
     }
 
-    pub(super) async fn bury(
-        &self,
-        inlet: &mut Inlet,
-        condemned: Vec<Condemned>,
-    ) -> Result<(), LetGo> {
+    pub(super) async fn bury(&self, inlet: &mut Inlet, condemned: Vec<Condemned>) -> Result<(), LetGo> {
         for Condemned { cause, grave, .. } in condemned {
-            let news = self
-                .holding(inlet, || self.bench.store.bury(grave.clone()))
-                .await?;
+            let news = self.holding(inlet, || self.bench.store.bury(grave.clone())).await?;
             if news {
                 self.bench.metrics.buried.with_label_values(&[cause]).inc();
-                tracing::warn!(
-                    lane = self.name,
-                    identity = grave.identity,
-                    reason = grave.reason,
-                    "message buried"
-                );
+                tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, "message buried");
             }
         }
         Ok(())

@@ -42,10 +42,7 @@ pub fn connections(config: &config::Worker) -> u32 {
 
 /// Starts the lanes, the burier of the dead queue, and the sweep of parked leads.
 pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
-    let limits = Limits {
-        follow_up_wait: config.follow_up_wait,
-        park_max: config.park_max,
-    };
+    let limits = Limits { follow_up_wait: config.follow_up_wait, park_max: config.park_max };
     let recorder = Recorder::new(&bench.store, limits, &bench.metrics);
     let shards: Vec<Queue> = (0..SHARDS).map(Queue::Shard).collect();
     let kinds = [
@@ -67,8 +64,5 @@ pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
         }
     }
     let stop = tasks.stop().clone();
-    tasks.spawn(
-        "sweep",
-        sweep::run(bench.clone(), recorder, config.clone(), stop),
-    );
+    tasks.spawn("sweep", sweep::run(bench.clone(), recorder, config.clone(), stop));
 }

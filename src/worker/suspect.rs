@@ -20,27 +20,13 @@ impl Lane {
         innocent: &mut Vec<String>,
     ) -> Result<(), LetGo> {
         let identity = identity(delivery.message_id.as_deref(), &delivery.body);
-        let attempts = self
-            .holding(inlet, || self.bench.store.begin_attempt(&identity))
-            .await?;
-        tracing::warn!(
-            lane = self.name,
-            identity,
-            attempts,
-            "a message came back, handling it alone"
-        );
+        let attempts = self.holding(inlet, || self.bench.store.begin_attempt(&identity)).await?;
+        tracing::warn!(lane = self.name, identity, attempts, "a message came back, handling it alone");
         let mut inbox = Inbox::default();
         if attempts >= self.config.bury_after {
-            let reason = format!(
-                "came back {} times and was begun {attempts} times",
-                delivery.delivery_count
-            );
+            let reason = format!("came back {} times and was begun {attempts} times", delivery.delivery_count);
             let grave = grave(delivery.message_id.as_deref(), delivery.body, reason);
-            inbox.condemned.push(Condemned {
-                tag: delivery.tag,
-                cause: "crashing",
-                grave,
-            });
+            inbox.condemned.push(Condemned { tag: delivery.tag, cause: "crashing", grave });
         } else {
             read(delivery, &mut inbox);
         }

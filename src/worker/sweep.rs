@@ -40,11 +40,7 @@ pub(super) async fn run(bench: Bench, recorder: Recorder, config: config::Worker
         if counted.is_none_or(|at| at.elapsed() > COUNT_EVERY)
             && let Ok((parked, _)) = bench.store.parked().await
         {
-            bench
-                .metrics
-                .parked
-                .with_label_values(&[] as &[&str])
-                .set(parked);
+            bench.metrics.parked.with_label_values(&[] as &[&str]).set(parked);
             counted = Some(Instant::now());
         }
         pause = config.sweep_every.max(began.elapsed() * 9);

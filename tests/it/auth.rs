@@ -24,41 +24,23 @@ async fn call(front: &Front, method: &str, path: &str, authorization: Option<&st
 async fn each_refusal_of_a_key_has_its_words() {
     let front = Front::start().await;
     let public = made(&front.store, &front.workspace, KeyKind::Publishable).await;
-    let misconfigured = "Misconfigured authorization header. Did you forget to add 'Bearer '? Learn more: https://d.to/auth";
+    let misconfigured =
+        "Misconfigured authorization header. Did you forget to add 'Bearer '? Learn more: https://d.to/auth";
     let personal = "Workspace ID not found. Did you forget to include a `workspaceId` query parameter? It looks like you might be using personal API keys, we also recommend refactoring to workspace API keys: https://d.to/keys";
     let unknown = "Unauthorized: Invalid API key.";
     let bearer = |key: &str| Some(format!("Bearer {key}"));
     let rows = [
         (None, 401, "unauthorized", "Missing Authorization header."),
-        (
-            Some("Basic x".to_owned()),
-            400,
-            "bad_request",
-            misconfigured,
-        ),
-        (
-            Some(format!("bearer {}", front.key)),
-            400,
-            "bad_request",
-            misconfigured,
-        ),
+        (Some("Basic x".to_owned()), 400, "bad_request", misconfigured),
+        (Some(format!("bearer {}", front.key)), 400, "bad_request", misconfigured),
         (bearer("foo"), 404, "not_found", personal),
         (bearer("dub_foo"), 401, "unauthorized", unknown),
         (bearer("ll_short"), 401, "unauthorized", unknown),
-        (
-            bearer(&format!("ll_{}", "x".repeat(24))),
-            401,
-            "unauthorized",
-            unknown,
-        ),
+        (bearer(&format!("ll_{}", "x".repeat(24))), 401, "unauthorized", unknown),
         (bearer(&public), 401, "unauthorized", unknown),
     ];
     for (header, status, code, expected) in rows {
-        for (method, path) in [
-            ("POST", "/track/lead"),
-            ("GET", "/links"),
-            ("GET", "/api/customers"),
-        ] {
+        for (method, path) in [("POST", "/track/lead"), ("GET", "/links"), ("GET", "/api/customers")] {
             let answer = call(&front, method, path, header.as_deref()).await;
             assert_eq!(answer.refused(status, code), expected, "{path} {header:?}");
         }
@@ -76,18 +58,8 @@ async fn each_refusal_of_a_publishable_key_has_its_words() {
         (None, 401, "unauthorized", "Missing publishable key."),
         (Some("x".to_owned()), 400, "bad_request", invalid),
         (bearer(&front.key), 400, "bad_request", invalid),
-        (
-            bearer("dub_pk_0123456789abcdef"),
-            401,
-            "unauthorized",
-            "Invalid publishable key.",
-        ),
-        (
-            bearer(&format!("ll_pk_{}", "x".repeat(24))),
-            401,
-            "unauthorized",
-            "Invalid publishable key.",
-        ),
+        (bearer("dub_pk_0123456789abcdef"), 401, "unauthorized", "Invalid publishable key."),
+        (bearer(&format!("ll_pk_{}", "x".repeat(24))), 401, "unauthorized", "Invalid publishable key."),
         (
             bearer(&public),
             400,
@@ -108,10 +80,7 @@ async fn a_revoked_key_is_refused_within_two_seconds() {
     let front = Front::start().await;
     front.get("/links").await.good();
     let key = front.store.keys(None).await.unwrap().remove(0);
-    assert_eq!(
-        key.hint,
-        format!("ll_...{}", &front.key[front.key.len() - 4..])
-    );
+    assert_eq!(key.hint, format!("ll_...{}", &front.key[front.key.len() - 4..]));
     front.store.revoke_key(key.id).await.unwrap().unwrap();
     let revoked = Instant::now();
     eventually("the refusal", || async {
@@ -119,11 +88,7 @@ async fn a_revoked_key_is_refused_within_two_seconds() {
         holds(status == 401, status)
     })
     .await;
-    assert!(
-        revoked.elapsed() < Duration::from_millis(2500),
-        "{:?}",
-        revoked.elapsed()
-    );
+    assert!(revoked.elapsed() < Duration::from_millis(2500), "{:?}", revoked.elapsed());
     front.finish().await;
 }
 
@@ -151,10 +116,7 @@ async fn guessing_is_limited_and_disturbs_nobody() {
         let guess = format!("Bearer ll_{n:0>24}");
         let answer = call(&front, "GET", "/links", Some(&guess)).await;
         if answer.status == 429 {
-            assert_eq!(
-                answer.refused(429, "rate_limit_exceeded"),
-                "Too many requests."
-            );
+            assert_eq!(answer.refused(429, "rate_limit_exceeded"), "Too many requests.");
             limited += 1;
         }
     }

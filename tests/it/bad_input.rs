@@ -12,18 +12,13 @@ use crate::harness::track::{lead, somebody, with};
 async fn nothing_left(house: &Harness) {
     assert_eq!(house.queues.total().await, 0, "bad input was published");
     for table in ["leads", "customers", "parked_leads", "buried_leads"] {
-        assert_eq!(
-            house.count(table).await,
-            0,
-            "bad input left a row in {table}"
-        );
+        assert_eq!(house.count(table).await, 0, "bad input left a row in {table}");
     }
 }
 
 fn nested(depth: usize) -> Vec<u8> {
     let inner = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
-    format!(r#"{{"clickId":"x","eventName":"e","customerExternalId":"c","metadata":{inner}}}"#)
-        .into_bytes()
+    format!(r#"{{"clickId":"x","eventName":"e","customerExternalId":"c","metadata":{inner}}}"#).into_bytes()
 }
 
 #[tokio::test]
@@ -31,7 +26,8 @@ async fn bytes_that_are_no_honest_json_are_refused() {
     let house = Harness::start().await;
     let click = house.click().await;
     let body = |metadata: &str| {
-        format!(r#"{{"clickId":"{click}","eventName":"e","customerExternalId":"c","metadata":{metadata}}}"#).into_bytes()
+        format!(r#"{{"clickId":"{click}","eventName":"e","customerExternalId":"c","metadata":{metadata}}}"#)
+            .into_bytes()
     };
     let mut rows: Vec<(Vec<u8>, u16)> = vec![
         (nested(500), 400),
@@ -50,17 +46,11 @@ async fn bytes_that_are_no_honest_json_are_refused() {
     invalid[at] = 0xc0;
     rows.push((invalid, 400));
     for (bytes, status) in rows {
-        let call = Call::new("POST", "/track/lead")
-            .raw(&bytes)
-            .key(&house.workspace.secret);
+        let call = Call::new("POST", "/track/lead").raw(&bytes).key(&house.workspace.secret);
         let answer = house.call(call).await;
         let start = String::from_utf8_lossy(&bytes[..bytes.len().min(120)]).into_owned();
         assert_eq!(answer.status, status, "{start}: {}", answer.body);
-        assert!(
-            answer.body["error"]["code"].is_string(),
-            "{start}: {}",
-            answer.body
-        );
+        assert!(answer.body["error"]["code"].is_string(), "{start}: {}", answer.body);
     }
     nothing_left(&house).await;
     house.finish().await;
@@ -72,9 +62,7 @@ async fn ten_mebibytes_are_refused_without_being_read() {
     let body = lead(&house.click().await, "e", "c");
     for size in [70_000, 10 * 1024 * 1024] {
         let bytes = with(body.clone(), json!({"customerAvatar": "x".repeat(size)})).to_string();
-        let call = Call::new("POST", "/track/lead")
-            .raw(bytes.as_bytes())
-            .key(&house.workspace.secret);
+        let call = Call::new("POST", "/track/lead").raw(bytes.as_bytes()).key(&house.workspace.secret);
         // A server may close while the client still writes; then there is no answer to read.
         if let Some(answer) = call.try_send(house.client(), house.apis[0].address).await {
             assert_eq!(answer.status, 413, "{}", answer.body);
@@ -99,21 +87,10 @@ async fn unknown_routes_and_methods_are_answered_in_json() {
         ("PUT", "/api/track/click", 405),
         ("GET", "/track/lead/client", 405),
     ] {
-        let answer = house
-            .call(Call::new(method, path).key(&house.workspace.secret))
-            .await;
+        let answer = house.call(Call::new(method, path).key(&house.workspace.secret)).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
-        assert!(
-            answer.body["error"]["message"].is_string(),
-            "{method} {path}: {}",
-            answer.body
-        );
-        assert!(
-            answer
-                .header("content-type")
-                .unwrap_or_default()
-                .starts_with("application/json")
-        );
+        assert!(answer.body["error"]["message"].is_string(), "{method} {path}: {}", answer.body);
+        assert!(answer.header("content-type").unwrap_or_default().starts_with("application/json"));
     }
     house.finish().await;
 }
@@ -138,17 +115,11 @@ async fn largest_honest_values_are_taken_and_stored_whole() {
 #[tokio::test]
 async fn metadata_keeps_order_and_spelling() {
     let house = Harness::start().await;
-    for metadata in [
-        "{}",
-        r#"{"z":1,"a":{"y":[],"b":null}}"#,
-        r#"{"n":1e2,"big":12345678901234567890,"s":"é\n\"\\"}"#,
-    ] {
+    for metadata in ["{}", r#"{"z":1,"a":{"y":[],"b":null}}"#, r#"{"n":1e2,"big":12345678901234567890,"s":"é\n\"\\"}"#]
+    {
         let customer = somebody();
         let value: Value = serde_json::from_str(metadata).unwrap();
-        let body = with(
-            lead(&house.click().await, "e", &customer),
-            json!({"metadata": value, "mode": "wait"}),
-        );
+        let body = with(lead(&house.click().await, "e", &customer), json!({"metadata": value, "mode": "wait"}));
         house.track(&body).await.ended("recorded");
         let stored = house.rows(&customer).await.remove(0).metadata.unwrap();
         assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), value);
@@ -162,10 +133,7 @@ async fn a_revoked_key_is_refused_within_two_seconds() {
     let key = given::key(&house.pool, house.workspace.id, "secret", "ll_").await;
     let body = lead(&house.click().await, "e", &somebody());
     let call = || Call::post("/track/lead", &body).key(&key);
-    house
-        .track_as(&house.workspace, 0, call(), &body)
-        .await
-        .ok();
+    house.track_as(&house.workspace, 0, call(), &body).await.ok();
     sqlx::query("UPDATE api_keys SET revoked_at = now() WHERE hint LIKE '%' || $1")
         .bind(&key[key.len() - 4..])
         .execute(&house.pool)

@@ -10,42 +10,16 @@ use serde_json::{Value, json};
 use crate::http_setup::{Answer, Front, send};
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/120.0";
-const JSON_FAULT: &str =
-    "Invalid JSON format in request body. Please ensure the request body is a valid JSON object.";
+const JSON_FAULT: &str = "Invalid JSON format in request body. Please ensure the request body is a valid JSON object.";
 
 /// Body; status, code, message.
 const REFUSALS: &[(&str, u16, &str, &str)] = &[
     ("", 400, "bad_request", JSON_FAULT),
-    (
-        "[]",
-        422,
-        "unprocessable_entity",
-        "invalid_type: : Invalid input: expected object, received array",
-    ),
-    (
-        "{}",
-        422,
-        "unprocessable_entity",
-        "invalid_type: domain: domain is required.",
-    ),
-    (
-        r#"{"domain":"a.co"}"#,
-        422,
-        "unprocessable_entity",
-        "invalid_type: key: key is required.",
-    ),
-    (
-        r#"{"domain":"www.A.co","key":"nope"}"#,
-        404,
-        "not_found",
-        "Link not found for domain: a.co and key: nope.",
-    ),
-    (
-        r#"{"domain":"a.co:80","key":"k"}"#,
-        404,
-        "not_found",
-        "Link not found for domain:  and key: k.",
-    ),
+    ("[]", 422, "unprocessable_entity", "invalid_type: : Invalid input: expected object, received array"),
+    ("{}", 422, "unprocessable_entity", "invalid_type: domain: domain is required."),
+    (r#"{"domain":"a.co"}"#, 422, "unprocessable_entity", "invalid_type: key: key is required."),
+    (r#"{"domain":"www.A.co","key":"nope"}"#, 404, "not_found", "Link not found for domain: a.co and key: nope."),
+    (r#"{"domain":"a.co:80","key":"k"}"#, 404, "not_found", "Link not found for domain:  and key: k."),
 ];
 const LINK: &str = r#"{"domain":"a.co","key":"k"}"#;
 
@@ -68,12 +42,8 @@ async fn visit(router: &Router, agent: &str) -> String {
 }
 
 async fn counted(front: &Front) -> (i64, i64) {
-    let stored = sqlx::query_scalar("SELECT count(*) FROM clicks")
-        .fetch_one(&front.rows)
-        .await;
-    let counter = sqlx::query_scalar("SELECT sum(clicks)::bigint FROM links")
-        .fetch_one(&front.rows)
-        .await;
+    let stored = sqlx::query_scalar("SELECT count(*) FROM clicks").fetch_one(&front.rows).await;
+    let counter = sqlx::query_scalar("SELECT sum(clicks)::bigint FROM links").fetch_one(&front.rows).await;
     (stored.unwrap(), counter.unwrap())
 }
 
@@ -93,20 +63,13 @@ async fn a_visitor_has_one_click_per_hour_in_every_process() {
     assert_eq!(visit(&other, BROWSER).await, id);
     assert_ne!(visit(&other, "Mozilla/5.0 other").await, id);
     assert_eq!(counted(&front).await, (2, 2));
-    let row: (String, String, Option<String>) =
-        sqlx::query_as("SELECT url, ip, referrer FROM clicks WHERE id = $1")
-            .bind(&id)
-            .fetch_one(&front.rows)
-            .await
-            .unwrap();
-    assert_eq!(
-        row,
-        ("https://x.y/a".to_owned(), "127.0.0.1".to_owned(), None)
-    );
-    sqlx::query("UPDATE click_reuse SET expires_at = now()")
-        .execute(&front.rows)
+    let row: (String, String, Option<String>) = sqlx::query_as("SELECT url, ip, referrer FROM clicks WHERE id = $1")
+        .bind(&id)
+        .fetch_one(&front.rows)
         .await
         .unwrap();
+    assert_eq!(row, ("https://x.y/a".to_owned(), "127.0.0.1".to_owned(), None));
+    sqlx::query("UPDATE click_reuse SET expires_at = now()").execute(&front.rows).await.unwrap();
     assert_ne!(visit(&front.router, BROWSER).await, id);
     assert_eq!(counted(&front).await, (3, 3));
     assert_eq!(front.store.forget_visitors().await.unwrap(), 1);
@@ -128,14 +91,8 @@ async fn first_visits_at_once_are_one_click() {
 async fn a_link_made_anew_does_not_inherit_clicks() {
     let front = with_link().await;
     let id = visit(&front.router, BROWSER).await;
-    let link = front.get("/links").await.good()[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    front
-        .call("DELETE", &format!("/links/{link}"), "")
-        .await
-        .good();
+    let link = front.get("/links").await.good()[0]["id"].as_str().unwrap().to_owned();
+    front.call("DELETE", &format!("/links/{link}"), "").await.good();
     let body = r#"{"url":"https://x.y/b","domain":"a.co","key":"k"}"#;
     front.call("POST", "/links", body).await.good();
     assert_ne!(visit(&front.router, BROWSER).await, id);
@@ -160,7 +117,8 @@ async fn programs_and_the_untracked_are_answered_and_never_stored() {
 #[tokio::test]
 async fn a_partner_link_names_its_partner() {
     let front = Front::start().await;
-    let body = r#"{"url":"https://x.y","domain":"a.co","key":"k","programId":"prog","partnerId":"pn_1","tenantId":"t"}"#;
+    let body =
+        r#"{"url":"https://x.y","domain":"a.co","key":"k","programId":"prog","partnerId":"pn_1","tenantId":"t"}"#;
     front.call("POST", "/links", body).await.good();
     let mut answer = send(&front.router, click(LINK, &[])).await.good();
     assert!(answer.as_object_mut().unwrap().remove("clickId").is_some());
@@ -179,10 +137,7 @@ async fn only_allowed_host_names_may_send() {
         (vec![("referer", "https://evil.com/x")], "evil.com"),
         (vec![("origin", "https://evil.com")], "evil.com"),
         (vec![], "null"),
-        (
-            vec![("referer", "nonsense"), ("origin", "https://good.com")],
-            "null",
-        ),
+        (vec![("referer", "nonsense"), ("origin", "https://good.com")], "null"),
     ] {
         let answer = send(&front.router, click(LINK, &headers)).await;
         let expected = format!(
@@ -192,9 +147,7 @@ async fn only_allowed_host_names_may_send() {
         assert_eq!(answer.headers["access-control-allow-origin"], "*");
     }
     for origin in ["https://www.good.com:8443", "https://a.good.com"] {
-        send(&front.router, click(LINK, &[("origin", origin)]))
-            .await
-            .good();
+        send(&front.router, click(LINK, &[("origin", origin)])).await.good();
     }
     front.finish().await;
 }
@@ -205,26 +158,13 @@ async fn each_refusal_of_a_click_has_its_words() {
     for (body, status, code, expected) in REFUSALS {
         let answer = send(&front.router, click(body, &[])).await;
         assert_eq!(answer.refused(*status, code), *expected, "{body}");
-        assert_eq!(
-            answer.headers["access-control-allow-methods"],
-            "POST, OPTIONS"
-        );
+        assert_eq!(answer.headers["access-control-allow-methods"], "POST, OPTIONS");
     }
-    let preflight = Request::builder()
-        .method("OPTIONS")
-        .uri("/api/track/click")
-        .body(Body::empty())
-        .unwrap();
+    let preflight = Request::builder().method("OPTIONS").uri("/api/track/click").body(Body::empty()).unwrap();
     let answer = send(&front.router, preflight).await;
     assert_eq!((answer.status.as_u16(), &answer.body), (204, &Value::Null));
-    assert_eq!(
-        answer.headers["access-control-allow-headers"],
-        "Content-Type, Authorization"
-    );
-    let wrong = Request::builder()
-        .uri("/track/click")
-        .body(Body::empty())
-        .unwrap();
+    assert_eq!(answer.headers["access-control-allow-headers"], "Content-Type, Authorization");
+    let wrong = Request::builder().uri("/track/click").body(Body::empty()).unwrap();
     let answer = send(&front.router, wrong).await;
     answer.refused(405, "bad_request");
     assert_eq!(answer.headers["access-control-allow-origin"], "*");

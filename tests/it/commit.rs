@@ -13,23 +13,20 @@ use crate::harness::track::{lead, somebody, with};
 
 /// A connection of the test's own that holds a lock until it is closed.
 async fn locked(house: &Harness, statement: &'static str) -> PgConnection {
-    let mut connection = PgConnection::connect_with(&house.pool.connect_options())
-        .await
-        .unwrap();
+    let mut connection = PgConnection::connect_with(&house.pool.connect_options()).await.unwrap();
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
-    sqlx::query(statement)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::query(statement).execute(&mut connection).await.unwrap();
     connection
 }
 
 async fn somebody_waits_for_a_lock(house: &Harness) {
     eventually("a worker waiting for the lock", || async {
-        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-            .fetch_one(&house.pool)
-            .await
-            .unwrap();
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+        )
+        .fetch_one(&house.pool)
+        .await
+        .unwrap();
         holds(waiting > 0, waiting)
     })
     .await;
@@ -43,11 +40,7 @@ async fn a_worker_killed_before_its_commit_loses_nothing() {
     let mut ids = Vec::new();
     for n in 0..10 {
         let body = lead(&click, "Sign Up", &somebody());
-        let body = if n == 0 {
-            with(body, json!({"mode": "deferred"}))
-        } else {
-            body
-        };
+        let body = if n == 0 { with(body, json!({"mode": "deferred"})) } else { body };
         ids.push(house.track(&body).await.ok().lead_id().unwrap());
     }
     somebody_waits_for_a_lock(&house).await;
@@ -75,26 +68,14 @@ async fn a_worker_killed_before_its_commit_loses_nothing() {
 async fn a_lead_becomes_visible_together_with_its_counter() {
     let house = Harness::start().await;
     let lock = locked(&house, "SELECT FROM links FOR UPDATE").await;
-    let answer = house
-        .track(&lead(&house.click().await, "Sign Up", &somebody()))
-        .await
-        .ok();
+    let answer = house.track(&lead(&house.click().await, "Sign Up", &somebody())).await.ok();
     somebody_waits_for_a_lock(&house).await;
-    stays(
-        Duration::from_millis(300),
-        "neither lead nor counter",
-        || async {
-            house.count("leads").await == 0
-                && house.count("customers").await == 0
-                && house.counted().await == 0
-        },
-    )
+    stays(Duration::from_millis(300), "neither lead nor counter", || async {
+        house.count("leads").await == 0 && house.count("customers").await == 0 && house.counted().await == 0
+    })
     .await;
     lock.close().await.unwrap();
-    assert_eq!(
-        house.ended(answer.lead_id().unwrap()).await.ending,
-        "recorded"
-    );
+    assert_eq!(house.ended(answer.lead_id().unwrap()).await.ending, "recorded");
     assert_eq!(house.counted().await, 1);
     house.finish().await;
 }
@@ -103,24 +84,15 @@ async fn a_lead_becomes_visible_together_with_its_counter() {
 async fn a_wait_is_not_answered_before_the_commit() {
     let house = Harness::start().await;
     let lock = locked(&house, "SELECT FROM links FOR UPDATE").await;
-    let body = with(
-        lead(&house.click().await, "Sign Up", &somebody()),
-        json!({"mode": "wait"}),
-    );
+    let body = with(lead(&house.click().await, "Sign Up", &somebody()), json!({"mode": "wait"}));
     let unlock = async {
         somebody_waits_for_a_lock(&house).await;
-        stays(Duration::from_millis(300), "no lead", || async {
-            house.count("leads").await == 0
-        })
-        .await;
+        stays(Duration::from_millis(300), "no lead", || async { house.count("leads").await == 0 }).await;
         lock.close().await.unwrap();
     };
     let asked = async {
         let answer = house.track(&body).await.ended("recorded");
-        assert!(
-            house.row(answer.lead_id().unwrap()).await.is_some(),
-            "answered before the commit"
-        );
+        assert!(house.row(answer.lead_id().unwrap()).await.is_some(), "answered before the commit");
     };
     let mut unlocked = false;
     tokio::select! {

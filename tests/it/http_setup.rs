@@ -51,11 +51,7 @@ impl Answer {
     /// The message of an error's envelope, whose code must be the one tied to its status.
     pub(crate) fn refused(&self, status: u16, code: &str) -> &str {
         let error = &self.body["error"];
-        assert_eq!(
-            (self.status.as_u16(), &error["code"]),
-            (status, &Value::from(code)),
-            "{error}"
-        );
+        assert_eq!((self.status.as_u16(), &error["code"]), (status, &Value::from(code)), "{error}");
         assert!(error["doc_url"].is_string());
         error["message"].as_str().unwrap()
     }
@@ -76,10 +72,7 @@ impl Front {
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let moment = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
-        let name = format!(
-            "leadline_front_{moment}_{}",
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("leadline_front_{moment}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         admin(&format!("CREATE DATABASE {name}")).await;
         let mut url: Url = admin_url().parse().unwrap();
         url.set_path(&name);
@@ -96,30 +89,14 @@ impl Front {
         let workspace = store.create_workspace("Acme", "acme").await.unwrap();
         let key = made(&store, &workspace, KeyKind::Secret).await;
         let rows = PgPool::connect(url.as_str()).await.unwrap();
-        Self {
-            router,
-            store,
-            rows,
-            workspace,
-            key,
-            config,
-            health,
-            name,
-            tasks,
-        }
+        Self { router, store, rows, workspace, key, config, health, name, tasks }
     }
 
     /// One more API process on the same database.
     pub(crate) fn another(&mut self) -> Router {
         let metrics = Metrics::new().unwrap();
         let store = Store::connect(&self.config.store, "api", 4, &self.health, &metrics).unwrap();
-        api(
-            &self.config,
-            &store,
-            &self.health,
-            &metrics,
-            &mut self.tasks,
-        )
+        api(&self.config, &store, &self.health, &metrics, &mut self.tasks)
     }
 
     /// A request with the workspace's secret key.
@@ -162,66 +139,28 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let answer = router.clone().oneshot(request).await.unwrap();
     let (head, body) = answer.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let body = if body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&body).unwrap()
-    };
-    Answer {
-        status: head.status,
-        headers: head.headers,
-        body,
-    }
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    Answer { status: head.status, headers: head.headers, body }
 }
 
-fn api(
-    config: &Config,
-    store: &Store,
-    health: &Health,
-    metrics: &Metrics,
-    tasks: &mut Tasks,
-) -> Router {
+fn api(config: &Config, store: &Store, health: &Health, metrics: &Metrics, tasks: &mut Tasks) -> Router {
     let publisher = Publisher::start(&config.broker, health, metrics, tasks);
     let link = Link::start(&config.broker, health, metrics, tasks);
-    let waiters = Waiters::new(
-        config.reply.max_waiters,
-        config.intake.workspace_share,
-        metrics,
-    );
+    let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
     let listener = Listener::start(&link, &waiters, metrics, tasks);
-    let parts = Parts {
-        store: store.clone(),
-        publisher,
-        waiters,
-        listener,
-        metrics: metrics.clone(),
-    };
+    let parts = Parts { store: store.clone(), publisher, waiters, listener, metrics: metrics.clone() };
     let intake = Intake::start(parts, &config.intake, tasks);
     let stop = tasks.stop();
-    router(Http::new(
-        intake,
-        store.clone(),
-        &config.http,
-        &config.store,
-        health,
-        metrics,
-        stop,
-    ))
+    router(Http::new(intake, store.clone(), &config.http, &config.store, health, metrics, stop))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told where their engines are"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests are told where their engines are")]
 fn admin_url() -> String {
     std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL, a URL that may create databases")
 }
 
 async fn admin(statement: &str) {
     let mut connection = PgConnection::connect(&admin_url()).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }

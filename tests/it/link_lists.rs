@@ -20,36 +20,23 @@ async fn lists_are_filtered_sorted_and_paged() {
         let domain = if n < 3 { "a.co" } else { "b.co" };
         let body = json!({"url": format!("https://x.y/50%_{n}"), "domain": domain, "key": format!("k{n}"),
             "tenantId": if n % 2 == 0 { "even" } else { "odd" }, "archived": n == 4});
-        ids.push(
-            create(&front, body).await["id"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
+        ids.push(create(&front, body).await["id"].as_str().unwrap().to_owned());
     }
     sqlx::query("UPDATE links SET clicks = 7, last_clicked = now() WHERE key = 'k1'")
         .execute(&front.rows)
         .await
         .unwrap();
-    let [_, one, two, ..] = ids.as_slice() else {
-        panic!("five links")
-    };
+    let [_, one, two, ..] = ids.as_slice() else { panic!("five links") };
     let rows = [
         (String::new(), vec!["k3", "k2", "k1", "k0"]),
-        (
-            "showArchived=true".to_owned(),
-            vec!["k4", "k3", "k2", "k1", "k0"],
-        ),
+        ("showArchived=true".to_owned(), vec!["k4", "k3", "k2", "k1", "k0"]),
         ("domain=A.co".to_owned(), vec!["k2", "k1", "k0"]),
         ("tenantId=odd".to_owned(), vec!["k3", "k1"]),
         ("search=50%25_2".to_owned(), vec!["k2"]),
         ("search=K3".to_owned(), vec!["k3"]),
         ("tagIds=t".to_owned(), vec![]),
         ("sortBy=clicks".to_owned(), vec!["k1", "k3", "k2", "k0"]),
-        (
-            "sortBy=lastClicked".to_owned(),
-            vec!["k1", "k3", "k2", "k0"],
-        ),
+        ("sortBy=lastClicked".to_owned(), vec!["k1", "k3", "k2", "k0"]),
         ("sortOrder=asc".to_owned(), vec!["k0", "k1", "k2", "k3"]),
         ("page=2&pageSize=3".to_owned(), vec!["k0"]),
         (format!("startingAfter={two}&pageSize=1"), vec!["k1"]),

@@ -42,22 +42,10 @@ async fn an_async_lead_is_answered_and_recorded() {
     let answer = house.track(&full(&click, &customer, "async")).await.ok();
     assert_eq!(answer.body, expected(&house, &click, &ada(&customer)));
     let row = house.ended(answer.lead_id().unwrap()).await;
-    assert_eq!(
-        (row.ending.as_str(), row.mode.as_str(), row.quantity),
-        ("recorded", "async", 3)
-    );
-    assert_eq!(
-        (row.event_key.as_str(), row.event_name.as_str()),
-        ("sign-up", "Sign Up")
-    );
-    assert_eq!(
-        row.metadata.as_deref(),
-        Some(r#"{"plan":"pro","b":[1,null],"a":{"z":1,"y":2}}"#)
-    );
-    assert_eq!(
-        (row.click_id.as_deref(), row.link_id),
-        (Some(click.as_str()), Some(house.link.id))
-    );
+    assert_eq!((row.ending.as_str(), row.mode.as_str(), row.quantity), ("recorded", "async", 3));
+    assert_eq!((row.event_key.as_str(), row.event_name.as_str()), ("sign-up", "Sign Up"));
+    assert_eq!(row.metadata.as_deref(), Some(r#"{"plan":"pro","b":[1,null],"a":{"z":1,"y":2}}"#));
+    assert_eq!((row.click_id.as_deref(), row.link_id), (Some(click.as_str()), Some(house.link.id)));
     assert_eq!(house.counted().await, 3);
     house.finish().await;
 }
@@ -67,18 +55,9 @@ async fn a_wait_lead_stands_in_postgres_when_it_is_answered() {
     let house = Harness::start().await;
     for _ in 0..20 {
         let (click, customer) = (house.click().await, somebody());
-        let answer = house
-            .track(&full(&click, &customer, "wait"))
-            .await
-            .ended("recorded");
-        let row = house
-            .row(answer.lead_id().unwrap())
-            .await
-            .expect("committed before it was answered");
-        assert_eq!(
-            (row.ending.as_str(), row.mode.as_str()),
-            ("recorded", "wait")
-        );
+        let answer = house.track(&full(&click, &customer, "wait")).await.ended("recorded");
+        let row = house.row(answer.lead_id().unwrap()).await.expect("committed before it was answered");
+        assert_eq!((row.ending.as_str(), row.mode.as_str()), ("recorded", "wait"));
         assert_eq!(answer.body, expected(&house, &click, &ada(&customer)));
     }
     assert_eq!(house.counted().await, 60);
@@ -92,10 +71,7 @@ async fn a_deferred_lead_stores_customer_and_click_and_counts_nothing() {
     let answer = house.track(&full(&click, &customer, "deferred")).await.ok();
     assert_eq!(answer.body, expected(&house, &click, &ada(&customer)));
     let row = house.ended(answer.lead_id().unwrap()).await;
-    assert_eq!(
-        (row.ending.as_str(), row.mode.as_str()),
-        ("deferred", "deferred")
-    );
+    assert_eq!((row.ending.as_str(), row.mode.as_str()), ("deferred", "deferred"));
     assert_eq!(house.customer_click(&customer).await, Some(Some(click)));
     assert_eq!(house.counted().await, 0);
     house.finish().await;
@@ -108,26 +84,9 @@ async fn a_customer_without_a_name_gets_the_same_name_everywhere() {
     let name = leadline::lead::names::stable_name(house.workspace.id, &customer);
     let body = lead(&house.click().await, "a", &customer);
     let stored = json!({"name": name, "email": null, "avatar": null, "externalId": customer});
-    assert_eq!(
-        house
-            .track(&with(body.clone(), json!({"mode": "wait"})))
-            .await
-            .ok()
-            .body["customer"],
-        stored
-    );
-    assert_eq!(
-        house
-            .track(&with(body, json!({"eventName": "b"})))
-            .await
-            .ok()
-            .body["customer"],
-        stored
-    );
-    let named: String = sqlx::query_scalar("SELECT name FROM customers")
-        .fetch_one(&house.pool)
-        .await
-        .unwrap();
+    assert_eq!(house.track(&with(body.clone(), json!({"mode": "wait"}))).await.ok().body["customer"], stored);
+    assert_eq!(house.track(&with(body, json!({"eventName": "b"}))).await.ok().body["customer"], stored);
+    let named: String = sqlx::query_scalar("SELECT name FROM customers").fetch_one(&house.pool).await.unwrap();
     assert_eq!(named, name);
     house.finish().await;
 }
@@ -135,24 +94,16 @@ async fn a_customer_without_a_name_gets_the_same_name_everywhere() {
 #[tokio::test]
 async fn aliases_trimming_and_the_api_prefix_lead_to_the_same_lead() {
     let house = Harness::start().await;
-    for (path, field) in [
-        ("/track/lead", "externalId"),
-        ("/api/track/lead", "customerId"),
-        ("/api/track/lead", "customerExternalId"),
-    ] {
+    for (path, field) in
+        [("/track/lead", "externalId"), ("/api/track/lead", "customerId"), ("/api/track/lead", "customerExternalId")]
+    {
         let (click, customer) = (house.click().await, somebody());
         let body = json!({"clickId": format!(" {click} "), "eventName": " Sign Up ", field: format!("\t{customer} "), "mode": "wait"});
         let call = Call::post(path, &body).key(&house.workspace.secret);
-        house
-            .track_as(&house.workspace, 0, call, &body)
-            .await
-            .ended("recorded");
+        house.track_as(&house.workspace, 0, call, &body).await.ended("recorded");
         let rows = house.rows(&customer).await;
         assert_eq!(rows.len(), 1);
-        assert_eq!(
-            (rows[0].event_name.as_str(), rows[0].click_id.as_deref()),
-            ("Sign Up", Some(click.as_str()))
-        );
+        assert_eq!((rows[0].event_name.as_str(), rows[0].click_id.as_deref()), ("Sign Up", Some(click.as_str())));
     }
     house.finish().await;
 }
@@ -165,26 +116,11 @@ async fn a_page_tracks_a_lead_with_its_publishable_key() {
     let call = Call::post("/track/lead/client", &body)
         .key(&house.workspace.publishable)
         .header("origin", "https://shop.example");
-    let answer = house
-        .track_as(&house.workspace, 0, call, &body)
-        .await
-        .ended("recorded");
+    let answer = house.track_as(&house.workspace, 0, call, &body).await.ended("recorded");
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(
-        house.row(answer.lead_id().unwrap()).await.unwrap().ending,
-        "recorded"
-    );
+    assert_eq!(house.row(answer.lead_id().unwrap()).await.unwrap().ending, "recorded");
     let preflight = house.call(Call::new("OPTIONS", "/track/lead/client")).await;
-    assert_eq!(
-        (
-            preflight.status,
-            preflight.header("access-control-allow-methods")
-        ),
-        (204, Some("POST, OPTIONS"))
-    );
-    assert_eq!(
-        preflight.header("access-control-allow-headers"),
-        Some("Content-Type, Authorization")
-    );
+    assert_eq!((preflight.status, preflight.header("access-control-allow-methods")), (204, Some("POST, OPTIONS")));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("Content-Type, Authorization"));
     house.finish().await;
 }

@@ -58,31 +58,15 @@ fn draw(rng: &mut StdRng) -> Vec<Wish> {
                 _ if customer >= CLICKLESS => Click::None,
                 n => Click::Known(rng.random_range(0..CLICKS), n % 2 == 0),
             };
-            let mode = *[Mode::Async, Mode::Async, Mode::Wait, Mode::Deferred]
-                .choose(rng)
-                .unwrap();
-            Wish {
-                customer,
-                event: EVENTS.choose(rng).unwrap(),
-                mode,
-                quantity: rng.random_range(1..=9),
-                click,
-            }
+            let mode = *[Mode::Async, Mode::Async, Mode::Wait, Mode::Deferred].choose(rng).unwrap();
+            Wish { customer, event: EVENTS.choose(rng).unwrap(), mode, quantity: rng.random_range(1..=9), click }
         })
         .collect();
     // What a draw might happen to lack: a follow-up with its deferred lead, and one of nobody.
-    for (customer, click, mode) in [
-        (0, Click::None, Mode::Async),
-        (0, Click::Known(0, true), Mode::Deferred),
-        (7, Click::None, Mode::Wait),
-    ] {
-        wishes.push(Wish {
-            customer,
-            event: "Follow",
-            mode,
-            quantity: 2,
-            click,
-        });
+    for (customer, click, mode) in
+        [(0, Click::None, Mode::Async), (0, Click::Known(0, true), Mode::Deferred), (7, Click::None, Mode::Wait)]
+    {
+        wishes.push(Wish { customer, event: "Follow", mode, quantity: 2, click });
     }
     wishes
 }
@@ -96,31 +80,19 @@ struct Stage {
 
 async fn stage(house: &Harness) -> Stage {
     let workspace = given::workspace(&house.pool).await;
-    let links = [
-        given::link(&house.pool, &workspace).await,
-        given::link(&house.pool, &workspace).await,
-    ]
-    .to_vec();
+    let links = [given::link(&house.pool, &workspace).await, given::link(&house.pool, &workspace).await].to_vec();
     let mut clicks = Vec::new();
     for n in 0..CLICKS {
         clicks.push(given::click(&house.pool, &links[n % 2]).await);
     }
-    Stage {
-        workspace,
-        links,
-        clicks,
-    }
+    Stage { workspace, links, clicks }
 }
 
 fn message(stage: &Stage, wish: &Wish) -> LeadMessage {
     let now = whole_millis(chrono::Utc::now());
     let (click_id, resolved) = match wish.click {
         Click::Known(n, true) => {
-            let resolved = ResolvedClick {
-                link_id: stage.links[n % 2].id,
-                clicked_at: now,
-                country: None,
-            };
+            let resolved = ResolvedClick { link_id: stage.links[n % 2].id, clicked_at: now, country: None };
             (Some(stage.clicks[n].clone()), Some(resolved))
         }
         Click::Known(n, false) => (Some(stage.clicks[n].clone()), None),
@@ -152,21 +124,12 @@ type Outcome = (BTreeSet<(String, String)>, BTreeSet<String>);
 /// What the promise says will be recorded, worked out from the set alone.
 fn promised(wishes: &[Wish]) -> Outcome {
     let arrives = |w: &Wish| matches!(w.click, Click::Known(..));
-    let customers: BTreeSet<String> = wishes
-        .iter()
-        .filter(|w| arrives(w))
-        .map(|w| format!("c{}", w.customer))
-        .collect();
+    let customers: BTreeSet<String> =
+        wishes.iter().filter(|w| arrives(w)).map(|w| format!("c{}", w.customer)).collect();
     let counts = |w: &&Wish| {
-        w.mode != Mode::Deferred
-            && w.click != Click::Unknown
-            && customers.contains(&format!("c{}", w.customer))
+        w.mode != Mode::Deferred && w.click != Click::Unknown && customers.contains(&format!("c{}", w.customer))
     };
-    let keys = wishes
-        .iter()
-        .filter(counts)
-        .map(|w| (format!("c{}", w.customer), event_key(w.event)))
-        .collect();
+    let keys = wishes.iter().filter(counts).map(|w| (format!("c{}", w.customer), event_key(w.event))).collect();
     (keys, customers)
 }
 
@@ -175,10 +138,7 @@ async fn outcome(house: &Harness, stage: &Stage, sent: &BTreeMap<Uuid, Wish>) ->
     rows.retain(|row| row.workspace_id == stage.workspace.id);
     assert_eq!(rows.len(), sent.len(), "one ending per lead id");
     for row in rows.iter().filter(|row| row.ending == "recorded") {
-        assert!(
-            sent.values().any(|wish| made(stage, wish, row)),
-            "no request asked for {row:?}"
-        );
+        assert!(sent.values().any(|wish| made(stage, wish, row)), "no request asked for {row:?}");
     }
     let customers: Vec<(String, Option<String>)> =
         sqlx::query_as("SELECT external_id, click_id FROM customers WHERE workspace_id = $1")
@@ -193,60 +153,37 @@ async fn outcome(house: &Harness, stage: &Stage, sent: &BTreeMap<Uuid, Wish>) ->
             };
             &format!("c{}", wish.customer) == customer && Some(&stage.clicks[n]) == click.as_ref()
         };
-        assert!(
-            sent.values().any(brought),
-            "{customer} keeps {click:?}, which nobody brought"
-        );
+        assert!(sent.values().any(brought), "{customer} keeps {click:?}, which nobody brought");
     }
-    let keys = rows
-        .into_iter()
-        .filter(|row| row.ending == "recorded")
-        .map(|row| (row.customer, row.event_key))
-        .collect();
-    (
-        keys,
-        customers
-            .into_iter()
-            .map(|(customer, _)| customer)
-            .collect(),
-    )
+    let keys =
+        rows.into_iter().filter(|row| row.ending == "recorded").map(|row| (row.customer, row.event_key)).collect();
+    (keys, customers.into_iter().map(|(customer, _)| customer).collect())
 }
 
 fn made(stage: &Stage, wish: &Wish, row: &LeadRow) -> bool {
     let click = match wish.click {
         Click::Known(n, _) => {
-            row.click_id.as_ref() == Some(&stage.clicks[n])
-                && row.link_id == Some(stage.links[n % 2].id)
+            row.click_id.as_ref() == Some(&stage.clicks[n]) && row.link_id == Some(stage.links[n % 2].id)
         }
         Click::None => row.follow_up,
         Click::Unknown => false,
     };
     click
         && row.customer == format!("c{}", wish.customer)
-        && (row.event_name.as_str(), row.quantity, row.mode.as_str())
-            == (wish.event, wish.quantity, wish.mode.as_str())
+        && (row.event_name.as_str(), row.quantity, row.mode.as_str()) == (wish.event, wish.quantity, wish.mode.as_str())
 }
 
 async fn run(house: &Harness, wishes: &[Wish], rng: &mut StdRng) -> Outcome {
     let stage = stage(house).await;
     let messages: Vec<LeadMessage> = wishes.iter().map(|wish| message(&stage, wish)).collect();
-    let sent = messages
-        .iter()
-        .map(|m| m.id)
-        .zip(wishes.iter().cloned())
-        .collect();
+    let sent = messages.iter().map(|m| m.id).zip(wishes.iter().cloned()).collect();
     let mut copies = messages.clone();
     copies.extend(messages.choose_multiple(rng, messages.len() / 2).cloned());
     copies.shuffle(rng);
-    messages
-        .iter()
-        .for_each(|message| house.diary.note_message(message));
+    messages.iter().for_each(|message| house.diary.note_message(message));
     while !copies.is_empty() {
         let n = rng.random_range(1..=copies.len());
-        house
-            .queues
-            .publish_all(&copies.drain(..n).collect::<Vec<_>>())
-            .await;
+        house.queues.publish_all(&copies.drain(..n).collect::<Vec<_>>()).await;
     }
     within(Duration::from_secs(60), "every message ended", || async {
         let open = ledger::open(&house.pool, &house.diary).await.len();
@@ -272,23 +209,13 @@ async fn every_permutation_of_the_same_messages_ends_alike() {
         let wishes = draw(&mut rng);
         let promised = promised(&wishes);
         for _ in 0..4 {
-            assert_eq!(
-                run(&house, &wishes, &mut rng).await,
-                promised,
-                "LEADLINE_SEED={seed}"
-            );
+            assert_eq!(run(&house, &wishes, &mut rng).await, promised, "LEADLINE_SEED={seed}");
         }
     }
     house.finish().await;
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a failed seed is run again by hand"
-)]
+#[expect(clippy::disallowed_methods, reason = "a failed seed is run again by hand")]
 fn seed() -> u64 {
-    std::env::var("LEADLINE_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| rand::rng().random())
+    std::env::var("LEADLINE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| rand::rng().random())
 }

@@ -25,24 +25,14 @@ fn alert(config: &mut Config) {
 }
 
 async fn many(house: &Harness, click: &str, n: usize) -> Vec<Answer> {
-    let bodies: Vec<Value> = (0..n)
-        .map(|_| lead(click, "Sign Up", &somebody()))
-        .collect();
+    let bodies: Vec<Value> = (0..n).map(|_| lead(click, "Sign Up", &somebody())).collect();
     join_all(bodies.iter().map(|body| house.track(body))).await
 }
 
 async fn serves_again(house: &Harness, click: &str) {
     eventually("a recorded wait after the outage", || async {
-        let answer = house
-            .track(&with(
-                lead(click, "back", &somebody()),
-                json!({"mode": "wait"}),
-            ))
-            .await;
-        holds(
-            answer.status == 200 && answer.ending() == Some("recorded"),
-            answer,
-        )
+        let answer = house.track(&with(lead(click, "back", &somebody()), json!({"mode": "wait"}))).await;
+        holds(answer.status == 200 && answer.ending() == Some("recorded"), answer)
     })
     .await;
 }
@@ -59,10 +49,7 @@ async fn leads_queue_up_while_postgres_is_away() {
         accepted.extend(many(&house, &click, 10).await);
         stays(OUTAGE / 3, "the outage", || async { true }).await;
     }
-    let taken: Vec<&Answer> = accepted
-        .iter()
-        .filter(|answer| answer.status == 200)
-        .collect();
+    let taken: Vec<&Answer> = accepted.iter().filter(|answer| answer.status == 200).collect();
     assert!(
         taken.len() >= 25,
         "only {} of 30 were taken: {:?}",
@@ -79,10 +66,7 @@ async fn leads_queue_up_while_postgres_is_away() {
     }
     house.postgres.restore();
     for answer in &taken {
-        assert_eq!(
-            house.ended(answer.lead_id().unwrap()).await.ending,
-            "recorded"
-        );
+        assert_eq!(house.ended(answer.lead_id().unwrap()).await.ending, "recorded");
     }
     serves_again(&house, &click).await;
     house.finish().await;
@@ -102,11 +86,7 @@ async fn a_postgres_that_falls_silent_is_an_outage_too() {
     many(&house, &click, 3).await;
     house.postgres.blackhole();
     let answers = many(&house, &click, 10).await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| [200, 503].contains(&answer.status))
-    );
+    assert!(answers.iter().all(|answer| [200, 503].contains(&answer.status)));
     stays(OUTAGE, "the silence", || async { true }).await;
     house.postgres.restore();
     serves_again(&house, &click).await;
@@ -144,10 +124,7 @@ async fn cuts_under_load_leave_the_books_balanced() {
             let mode = ["async", "wait", "deferred"][round % 3];
             let bodies: Vec<Value> = (0..16)
                 .map(|n| {
-                    with(
-                        lead(&click, "Sign Up", &format!("c{}", n % 11)),
-                        json!({"mode": mode, "eventQuantity": 2}),
-                    )
+                    with(lead(&click, "Sign Up", &format!("c{}", n % 11)), json!({"mode": mode, "eventQuantity": 2}))
                 })
                 .collect();
             join_all(bodies.iter().map(|body| house.track(body))).await;
@@ -181,24 +158,14 @@ async fn a_client_that_hangs_up_mid_request_harms_nobody() {
             body.len()
         );
         let mut socket = TcpStream::connect(house.apis[0].address).await.unwrap();
-        let sent = if n % 4 == 3 {
-            request.len() - n
-        } else {
-            request.len()
-        };
+        let sent = if n % 4 == 3 { request.len() - n } else { request.len() };
         socket.write_all(&request.as_bytes()[..sent]).await.unwrap();
         for _ in 0..n * 3 {
             tokio::task::yield_now().await;
         }
         drop(socket);
     }
-    let after = house
-        .track(&with(
-            lead(&click, "after", &somebody()),
-            json!({"mode": "wait"}),
-        ))
-        .await
-        .ended("recorded");
+    let after = house.track(&with(lead(&click, "after", &somebody()), json!({"mode": "wait"}))).await.ended("recorded");
     assert!(after.lead_id().is_some());
     house.finish().await;
 }

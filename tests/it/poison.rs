@@ -16,13 +16,8 @@ async fn graves(house: &Harness, n: usize) -> Vec<(Vec<u8>, String)> {
             .fetch_all(&house.pool)
             .await
             .unwrap();
-        let graves: Vec<(Vec<u8>, String)> =
-            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        if graves.len() >= n {
-            Ok(graves)
-        } else {
-            Err(graves)
-        }
+        let graves: Vec<(Vec<u8>, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        if graves.len() >= n { Ok(graves) } else { Err(graves) }
     })
     .await
 }
@@ -31,29 +26,14 @@ async fn graves(house: &Harness, n: usize) -> Vec<(Vec<u8>, String)> {
 async fn undecodable_and_foreign_bytes_are_buried_beside_good_leads() {
     let mut house = Harness::without_worker().await;
     let click = house.click().await;
-    let poison: [&[u8]; 5] = [
-        b"",
-        b"nonsense \xff\x00",
-        b"{}",
-        br#"{"v":2,"id":"x"}"#,
-        br#"{"v":1,"id":"x"}"#,
-    ];
-    let good: Vec<_> = (0..40)
-        .map(|_| house.resolved(&lead(&click, "Sign Up", &somebody())))
-        .collect();
+    let poison: [&[u8]; 5] = [b"", b"nonsense \xff\x00", b"{}", br#"{"v":2,"id":"x"}"#, br#"{"v":1,"id":"x"}"#];
+    let good: Vec<_> = (0..40).map(|_| house.resolved(&lead(&click, "Sign Up", &somebody()))).collect();
     for (n, bytes) in poison.iter().enumerate() {
         house.publish(&good[n * 8..(n + 1) * 8]).await;
         for queue in ["s00", "s01", "wait"] {
             house
                 .queues
-                .publish_bytes(
-                    queue,
-                    bytes,
-                    (n % 2 == 0)
-                        .then(|| format!("poison-{queue}-{n}"))
-                        .as_deref(),
-                    None,
-                )
+                .publish_bytes(queue, bytes, (n % 2 == 0).then(|| format!("poison-{queue}-{n}")).as_deref(), None)
                 .await;
         }
     }
@@ -62,20 +42,11 @@ async fn undecodable_and_foreign_bytes_are_buried_beside_good_leads() {
     let expected = 3 * 3 + 2;
     let found = graves(&house, expected).await;
     for bytes in poison {
-        let reasons: Vec<&String> = found
-            .iter()
-            .filter(|(message, _)| message == bytes)
-            .map(|(_, reason)| reason)
-            .collect();
-        assert!(
-            !reasons.is_empty() && reasons.iter().all(|reason| !reason.is_empty()),
-            "{bytes:?}: {found:?}"
-        );
+        let reasons: Vec<&String> =
+            found.iter().filter(|(message, _)| message == bytes).map(|(_, reason)| reason).collect();
+        assert!(!reasons.is_empty() && reasons.iter().all(|reason| !reason.is_empty()), "{bytes:?}: {found:?}");
     }
-    assert!(
-        found.iter().any(|(_, reason)| reason.contains("version 2")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|(_, reason)| reason.contains("version 2")), "{found:?}");
     for message in &good {
         assert_eq!(house.ended(message.id).await.ending, "recorded");
     }
@@ -87,9 +58,7 @@ async fn undecodable_and_foreign_bytes_are_buried_beside_good_leads() {
 async fn a_row_that_postgres_refuses_is_buried_and_its_neighbours_are_recorded() {
     let mut house = Harness::without_worker().await;
     let click = house.click().await;
-    let mut messages: Vec<_> = (0..30)
-        .map(|_| house.resolved(&lead(&click, "Sign Up", &somebody())))
-        .collect();
+    let mut messages: Vec<_> = (0..30).map(|_| house.resolved(&lead(&click, "Sign Up", &somebody()))).collect();
     messages[7].quantity = 500;
     messages[8].customer_external_id = "nul\u{0}".to_owned();
     messages[9].event_name = "nul\u{0}".to_owned();
@@ -106,9 +75,7 @@ async fn a_row_that_postgres_refuses_is_buried_and_its_neighbours_are_recorded()
     for n in condemned {
         let bytes = messages[n].encode().unwrap();
         assert!(
-            found
-                .iter()
-                .any(|(message, reason)| *message == bytes && !reason.is_empty()),
+            found.iter().any(|(message, reason)| *message == bytes && !reason.is_empty()),
             "message {n}: {found:?}"
         );
         assert!(house.row(messages[n].id).await.is_none());

@@ -15,10 +15,7 @@ use crate::harness::process::Process;
 use crate::harness::track::{lead, with};
 
 async fn declared(house: &Harness) {
-    eventually("the queues", || async {
-        holds(house.queues.depth("wait").await.is_some(), ())
-    })
-    .await;
+    eventually("the queues", || async { holds(house.queues.depth("wait").await.is_some(), ()) }).await;
 }
 
 #[tokio::test]
@@ -40,15 +37,8 @@ async fn killed_workers_and_apis_lose_nothing_and_double_nothing() {
                 let customer = format!("c{}", (n * 7 + lane) % 90);
                 let body: Value = with(lead(click, "Sign Up", &customer), json!({"mode": mode}));
                 let call = Call::post("/track/lead", &body).key(&house.workspace.secret);
-                match call
-                    .try_send(house.client(), addresses[(n + lane) % 2])
-                    .await
-                {
-                    Some(answer) => {
-                        house
-                            .diary
-                            .note(house.workspace.id, &body, Schema::Server, &answer)
-                    }
+                match call.try_send(house.client(), addresses[(n + lane) % 2]).await {
+                    Some(answer) => house.diary.note(house.workspace.id, &body, Schema::Server, &answer),
                     None => house.diary.note_stranger(&customer),
                 }
                 answered.fetch_add(1, Ordering::Relaxed);
@@ -56,15 +46,9 @@ async fn killed_workers_and_apis_lose_nothing_and_double_nothing() {
         }
     }));
     let kills = async {
-        eventually("a third of the load", || async {
-            holds(answered.load(Ordering::Relaxed) > 100, ())
-        })
-        .await;
+        eventually("a third of the load", || async { holds(answered.load(Ordering::Relaxed) > 100, ()) }).await;
         doomed_worker.kill();
-        eventually("two thirds of the load", || async {
-            holds(answered.load(Ordering::Relaxed) > 200, ())
-        })
-        .await;
+        eventually("two thirds of the load", || async { holds(answered.load(Ordering::Relaxed) > 200, ()) }).await;
         doomed_api.kill();
     };
     futures_util::future::join(load, kills).await;
@@ -76,11 +60,7 @@ async fn killed_workers_and_apis_lose_nothing_and_double_nothing() {
     assert_eq!(api.errors(), Vec::<String>::new());
     assert_eq!(worker.errors(), Vec::<String>::new());
     assert_eq!(api.stop().await, Some(0), "SIGTERM ends an API cleanly");
-    assert_eq!(
-        worker.stop().await,
-        Some(0),
-        "SIGTERM ends a worker cleanly"
-    );
+    assert_eq!(worker.stop().await, Some(0), "SIGTERM ends a worker cleanly");
     house.finish().await;
 }
 
@@ -88,15 +68,10 @@ async fn killed_workers_and_apis_lose_nothing_and_double_nothing() {
 async fn one_process_can_be_everything() {
     let house = Harness::empty(|_| {}).await;
     let all = Process::start("all", &house.config, house.client()).await;
-    let body = with(
-        lead(&house.click().await, "Sign Up", "c"),
-        json!({"mode": "wait"}),
-    );
+    let body = with(lead(&house.click().await, "Sign Up", "c"), json!({"mode": "wait"}));
     let call = Call::post("/track/lead", &body).key(&house.workspace.secret);
     let answer = call.send(house.client(), all.address).await;
-    house
-        .diary
-        .note(house.workspace.id, &body, Schema::Server, &answer);
+    house.diary.note(house.workspace.id, &body, Schema::Server, &answer);
     answer.ended("recorded");
     assert_eq!(all.stop().await, Some(0));
     house.finish().await;

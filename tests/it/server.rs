@@ -29,18 +29,9 @@ async fn served() -> Served {
     .await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
-    let (router, config, heard) = (
-        front.router.clone(),
-        front.config.http.clone(),
-        stop.clone(),
-    );
+    let (router, config, heard) = (front.router.clone(), front.config.http.clone(), stop.clone());
     let task = tokio::spawn(async move { serve(listener, router, &config, heard).await });
-    Served {
-        front,
-        address,
-        stop,
-        task,
-    }
+    Served { front, address, stop, task }
 }
 
 impl Served {
@@ -61,26 +52,19 @@ impl Served {
 async fn heard(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let reading = stream.read_to_end(&mut all);
-    tokio::time::timeout(Duration::from_secs(1), reading)
-        .await
-        .ok();
+    tokio::time::timeout(Duration::from_secs(1), reading).await.ok();
     String::from_utf8(all).unwrap()
 }
 
 fn post(key: &str, more: &str) -> String {
-    format!(
-        "POST /track/lead HTTP/1.1\r\nHost: x\r\nCookie:\r\nAuthorization: Bearer {key}\r\n{more}\r\n"
-    )
+    format!("POST /track/lead HTTP/1.1\r\nHost: x\r\nCookie:\r\nAuthorization: Bearer {key}\r\n{more}\r\n")
 }
 
 #[tokio::test]
 async fn oversized_bodies_are_refused_however_they_are_sent() {
     let served = served().await;
     let body = "x".repeat(10 << 20);
-    let sized = post(
-        &served.front.key,
-        &format!("Content-Length: {}\r\n", body.len()),
-    );
+    let sized = post(&served.front.key, &format!("Content-Length: {}\r\n", body.len()));
     let chunked = post(&served.front.key, "Transfer-Encoding: chunked\r\n");
     let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     for request in [sized + &body, chunked + &chunk] {
@@ -88,10 +72,7 @@ async fn oversized_bodies_are_refused_however_they_are_sent() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         assert!(answer.contains("\"code\":\"bad_request\""), "{answer}");
     }
-    let polite = post(
-        &served.front.key,
-        "Content-Length: 99999999\r\nExpect: 100-continue\r\n",
-    );
+    let polite = post(&served.front.key, "Content-Length: 99999999\r\nExpect: 100-continue\r\n");
     let answer = served.exchange(polite.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     served.finish().await;
@@ -100,9 +81,7 @@ async fn oversized_bodies_are_refused_however_they_are_sent() {
 #[tokio::test]
 async fn slow_heads_are_cut_and_slow_bodies_told_so() {
     let served = served().await;
-    let answer = served
-        .exchange(b"POST /track/lead HTTP/1.1\r\nHost: x\r\n")
-        .await;
+    let answer = served.exchange(b"POST /track/lead HTTP/1.1\r\nHost: x\r\n").await;
     assert!(!answer.contains("200"), "{answer}");
     let slow = post(&served.front.key, "Content-Length: 100\r\n") + "{\"eventName\":";
     let answer = served.exchange(slow.as_bytes()).await;
@@ -113,19 +92,10 @@ async fn slow_heads_are_cut_and_slow_bodies_told_so() {
 #[tokio::test]
 async fn empty_bodies_without_a_content_type_are_bad_requests() {
     let served = served().await;
-    for more in [
-        "",
-        "Content-Length: 0\r\n",
-        "Content-Type: application/json\r\nContent-Length: 0\r\n",
-    ] {
-        let answer = served
-            .exchange(post(&served.front.key, more).as_bytes())
-            .await;
+    for more in ["", "Content-Length: 0\r\n", "Content-Type: application/json\r\nContent-Length: 0\r\n"] {
+        let answer = served.exchange(post(&served.front.key, more).as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-        assert!(
-            answer.contains("Invalid JSON format in request body."),
-            "{answer}"
-        );
+        assert!(answer.contains("Invalid JSON format in request body."), "{answer}");
     }
     served.finish().await;
 }
@@ -144,16 +114,11 @@ async fn pipelined_requests_are_answered_in_turn() {
 async fn a_soft_stop_finishes_the_request_under_way_and_closes_idle_connections() {
     let served = served().await;
     let mut idle = TcpStream::connect(served.address).await.unwrap();
-    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     let mut busy = TcpStream::connect(served.address).await.unwrap();
-    let head = post(
-        &served.front.key,
-        "Content-Length: 2\r\nExpect: 100-continue\r\n",
-    );
+    let head = post(&served.front.key, "Content-Length: 2\r\nExpect: 100-continue\r\n");
     busy.write_all(head.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
     busy.read_exact(&mut go_on).await.unwrap();

@@ -17,87 +17,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("broker", &["lead", "config", "telemetry", "lifecycle"]),
     ("store", &["lead", "config", "telemetry", "lifecycle"]),
     ("record", &["lead", "store", "telemetry"]),
-    (
-        "reply",
-        &["lead", "broker", "config", "telemetry", "lifecycle"],
-    ),
-    (
-        "worker",
-        &[
-            "lead",
-            "broker",
-            "record",
-            "store",
-            "reply",
-            "config",
-            "telemetry",
-            "lifecycle",
-        ],
-    ),
-    (
-        "intake",
-        &[
-            "lead",
-            "broker",
-            "record",
-            "store",
-            "reply",
-            "config",
-            "telemetry",
-            "lifecycle",
-        ],
-    ),
-    (
-        "http",
-        &[
-            "lead",
-            "intake",
-            "store",
-            "config",
-            "telemetry",
-            "lifecycle",
-        ],
-    ),
+    ("reply", &["lead", "broker", "config", "telemetry", "lifecycle"]),
+    ("worker", &["lead", "broker", "record", "store", "reply", "config", "telemetry", "lifecycle"]),
+    ("intake", &["lead", "broker", "record", "store", "reply", "config", "telemetry", "lifecycle"]),
+    ("http", &["lead", "intake", "store", "config", "telemetry", "lifecycle"]),
     (
         "app",
-        &[
-            "lead",
-            "config",
-            "telemetry",
-            "lifecycle",
-            "broker",
-            "store",
-            "record",
-            "reply",
-            "worker",
-            "intake",
-            "http",
-        ],
+        &["lead", "config", "telemetry", "lifecycle", "broker", "store", "record", "reply", "worker", "intake", "http"],
     ),
-    (
-        "cli",
-        &[
-            "app",
-            "lead",
-            "store",
-            "broker",
-            "config",
-            "telemetry",
-            "lifecycle",
-        ],
-    ),
-    (
-        "main",
-        &[
-            "cli",
-            "app",
-            "lead",
-            "store",
-            "broker",
-            "config",
-            "telemetry",
-        ],
-    ),
+    ("cli", &["app", "lead", "store", "broker", "config", "telemetry", "lifecycle"]),
+    ("main", &["cli", "app", "lead", "store", "broker", "config", "telemetry"]),
 ];
 
 /// Foreign crates that live in some rooms only.
@@ -125,12 +54,7 @@ fn after_segment<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = (usiz
 
 /// The first segments a path continues with: one name, or the names of a group.
 fn heads(rest: &str) -> Vec<String> {
-    let name = |text: &str| {
-        text.trim_start()
-            .chars()
-            .take_while(|c| is_word(*c))
-            .collect::<String>()
-    };
+    let name = |text: &str| text.trim_start().chars().take_while(|c| is_word(*c)).collect::<String>();
     let Some(group) = rest.strip_prefix('{') else {
         return vec![name(rest)];
     };
@@ -186,10 +110,7 @@ pub(crate) fn imports(sources: &[Source]) -> Vec<String> {
         };
         for other in imported_rooms(source) {
             if other != *room && !allowed.contains(&other.as_str()) {
-                faults.push(format!(
-                    "{}: room {room} may not import {other}",
-                    source.path
-                ));
+                faults.push(format!("{}: room {room} may not import {other}", source.path));
             }
         }
     }
@@ -201,14 +122,9 @@ pub(crate) fn lodgers(sources: &[Source]) -> Vec<String> {
     for source in sources {
         let code = source.code(true);
         for (lodger, rooms) in LODGERS {
-            let used = after_segment(&code, lodger).next().is_some()
-                || code.contains(&format!("use {lodger};"));
+            let used = after_segment(&code, lodger).next().is_some() || code.contains(&format!("use {lodger};"));
             if used && !rooms.contains(&source.room()) {
-                faults.push(format!(
-                    "{}: {lodger} lives in {} only",
-                    source.path,
-                    rooms.join(" and ")
-                ));
+                faults.push(format!("{}: {lodger} lives in {} only", source.path, rooms.join(" and ")));
             }
         }
     }
@@ -241,10 +157,7 @@ mod tests {
         let fine = "use super::key;\n// crate::store\n#[cfg(test)]\nmod tests {\n    use crate::store::X;\n}\n";
         assert!(imports(&one("src/lead/key.rs", fine)).is_empty());
         assert!(imports(&one("src/telemetry/mod.rs", "use super::config::X;")).is_empty());
-        assert_eq!(
-            imports(&one("src/telemetry/mod.rs", "use super::lead::X;")).len(),
-            1
-        );
+        assert_eq!(imports(&one("src/telemetry/mod.rs", "use super::lead::X;")).len(), 1);
         assert_eq!(imports(&one("src/utils/mod.rs", "")).len(), 1);
     }
 

@@ -13,10 +13,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     /// Module path below `src`: `src/store/pool.rs` is `[store, pool]`, `src/store/mod.rs` is `[store]`.
@@ -62,23 +59,13 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn files(below: &str, ending: &str) -> Vec<Source> {
     fn walk(folder: &Path, ending: &str, found: &mut Vec<Source>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let (path, name) = (
-                entry.path(),
-                entry.file_name().to_string_lossy().into_owned(),
-            );
-            if path.is_dir()
-                && !["node_modules", ".cache", "__pycache__", ".venv", "target"]
-                    .contains(&name.as_str())
-            {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if path.is_dir() && !["node_modules", ".cache", "__pycache__", ".venv", "target"].contains(&name.as_str()) {
                 walk(&path, ending, found);
             } else if name.ends_with(ending) && path.is_file() {
-                let relative = path
-                    .strip_prefix(root())
-                    .map_or_else(|_| name.clone(), |p| p.to_string_lossy().into_owned());
-                found.push(Source {
-                    path: relative,
-                    text: fs::read_to_string(&path).unwrap_or_default(),
-                });
+                let relative =
+                    path.strip_prefix(root()).map_or_else(|_| name.clone(), |p| p.to_string_lossy().into_owned());
+                found.push(Source { path: relative, text: fs::read_to_string(&path).unwrap_or_default() });
             }
         }
     }

@@ -26,18 +26,12 @@ impl EnvFile {
     }
 
     fn parse(text: &str) -> Self {
-        Self {
-            lines: text.lines().map(str::to_owned).collect(),
-        }
+        Self { lines: text.lines().map(str::to_owned).collect() }
     }
 
     /// The value of a key; the last assignment counts, as in a shell.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        let value = self
-            .lines
-            .iter()
-            .rev()
-            .find_map(|line| assigned(line, key))?;
+        let value = self.lines.iter().rev().find_map(|line| assigned(line, key))?;
         Some(unquoted(value.trim()))
     }
 
@@ -54,8 +48,7 @@ impl EnvFile {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&beside).map_err(failed)?;
-        file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(failed)?;
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
         file.write_all(self.text().as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         fs::rename(&beside, path).map_err(failed)
@@ -75,10 +68,7 @@ fn assigned<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn unquoted(value: &str) -> &str {
-    ['\'', '"']
-        .into_iter()
-        .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote))
-        .unwrap_or(value)
+    ['\'', '"'].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -88,10 +78,7 @@ mod tests {
     #[test]
     fn values_are_found_and_replaced_and_other_lines_kept() {
         let mut file = EnvFile::parse("# ours\nexport A='1'\nAB=2\nA=\"3\"\n");
-        assert_eq!(
-            (file.get("A"), file.get("AB"), file.get("B")),
-            (Some("3"), Some("2"), None)
-        );
+        assert_eq!((file.get("A"), file.get("AB"), file.get("B")), (Some("3"), Some("2"), None));
         file.set("A", "4");
         assert_eq!(file.text(), "# ours\nAB=2\nA=4\n");
     }

@@ -46,14 +46,9 @@ pub(super) async fn demo(store: &Store, args: DemoArgs, out: Out) -> Result<u8, 
     let click = send_all(&mut walk, store, deadline).await?;
     let Walk { diary, told, .. } = walk;
     settle(store, &diary, deadline).await?;
-    let path = args
-        .diary
-        .unwrap_or_else(|| args.env_file.with_file_name("demo.ndjson"));
+    let path = args.diary.unwrap_or_else(|| args.env_file.with_file_name("demo.ndjson"));
     write_diary(&path, &diary)?;
-    let options = CheckOptions {
-        settled: true,
-        ..CheckOptions::default()
-    };
+    let options = CheckOptions { settled: true, ..CheckOptions::default() };
     let report = check(store, &[path], options).await?;
     let all_well = diary.iter().all(|line| line.status == 200);
     let passed = all_well && report.is_clean();
@@ -67,18 +62,12 @@ pub(super) async fn demo(store: &Store, args: DemoArgs, out: Out) -> Result<u8, 
         print_curls(base, &tenant, &click, out)?;
     }
     if !all_well {
-        return Err(CliError::said(
-            "not every request of the demo was answered 200",
-        ));
+        return Err(CliError::said("not every request of the demo was answered 200"));
     }
     Ok(u8::from(!passed))
 }
 
-async fn send_all(
-    walk: &mut Walk<'_>,
-    store: &Store,
-    deadline: Instant,
-) -> Result<String, CliError> {
+async fn send_all(walk: &mut Walk<'_>, store: &Store, deadline: Instant) -> Result<String, CliError> {
     let run = id::alphanumerics(8).to_lowercase();
     let [ann, bob, cyd] = ["ann", "bob", "cyd"].map(|name| format!("{name}-{run}"));
     let click = walk.click().await?;
@@ -101,12 +90,8 @@ async fn settle(store: &Store, diary: &[DiaryLine], deadline: Instant) -> Result
     ids.sort_unstable();
     ids.dedup();
     loop {
-        let mut ended: Vec<Uuid> = store
-            .ledger_rows(&workspaces, &asked)
-            .await?
-            .into_iter()
-            .map(|row| row.id)
-            .collect();
+        let mut ended: Vec<Uuid> =
+            store.ledger_rows(&workspaces, &asked).await?.into_iter().map(|row| row.id).collect();
         ended.sort_unstable();
         ended.dedup();
         if ended == ids || Instant::now() > deadline {
@@ -136,8 +121,6 @@ fn print_curls(base: &str, tenant: &Tenant, click: &str, out: Out) -> Result<(),
     out.line(&format!(
         "curl -sS {base}/track/lead -H 'authorization: Bearer {secret}' {json} -d '{{\"clickId\":\"{click}\",\"eventName\":\"{EVENT}\",\"customerExternalId\":\"{customer}\"}}'"
     ))?;
-    out.line(&format!(
-        "curl -sS {base}/customers -H 'authorization: Bearer {secret}'"
-    ))?;
+    out.line(&format!("curl -sS {base}/customers -H 'authorization: Bearer {secret}'"))?;
     Ok(())
 }

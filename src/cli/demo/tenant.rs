@@ -57,21 +57,10 @@ pub(super) async fn tenant(store: &Store, file: &mut EnvFile) -> Result<(Tenant,
         changed = true;
     }
     let domain = link(store, workspace_id).await?;
-    Ok((
-        Tenant {
-            workspace_id,
-            secret,
-            domain,
-        },
-        changed,
-    ))
+    Ok((Tenant { workspace_id, secret, domain }, changed))
 }
 
-async fn opened(
-    store: &Store,
-    key: Option<&str>,
-    kind: KeyKind,
-) -> Result<Option<(Uuid, String)>, CliError> {
+async fn opened(store: &Store, key: Option<&str>, kind: KeyKind) -> Result<Option<(Uuid, String)>, CliError> {
     let Some(key) = key.filter(|key| kind.fits(key)) else {
         return Ok(None);
     };
@@ -98,7 +87,5 @@ async fn link(store: &Store, workspace: Uuid) -> Result<String, CliError> {
             return Ok(domain.to_owned());
         }
     }
-    Err(CliError::said(format!(
-        "{DOMAIN} and {own} belong to other workspaces"
-    )))
+    Err(CliError::said(format!("{DOMAIN} and {own} belong to other workspaces")))
 }

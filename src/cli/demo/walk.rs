@@ -15,8 +15,7 @@ use super::super::out::Out;
 use super::tenant::{KEY, Tenant, URL};
 
 /// A browser: what curl or a script calls itself is taken for a bot and gets no click.
-pub(super) const BROWSER: &str =
-    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+pub(super) const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 /// Longer than `intake.wait_timeout`.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,24 +41,13 @@ impl<'a> Walk<'a> {
             .no_proxy()
             .build()
             .map_err(|error| CliError::Http(base.to_owned(), error))?;
-        Ok(Self {
-            client,
-            base,
-            tenant,
-            out,
-            diary: Vec::new(),
-            told: Vec::new(),
-        })
+        Ok(Self { client, base, tenant, out, diary: Vec::new(), told: Vec::new() })
     }
 
     /// A visitor's click on the demo link; returns its id.
     pub(super) async fn click(&mut self) -> Result<String, CliError> {
-        let body =
-            json!({"domain": self.tenant.domain, "key": KEY, "url": format!("{URL}?via={KEY}")});
-        let request = self
-            .client
-            .post(format!("{}/track/click", self.base))
-            .header("user-agent", BROWSER);
+        let body = json!({"domain": self.tenant.domain, "key": KEY, "url": format!("{URL}?via={KEY}")});
+        let request = self.client.post(format!("{}/track/click", self.base)).header("user-agent", BROWSER);
         let response = self.send(request, &body).await?;
         let status = response.status().as_u16();
         let answer = self.body(response).await?;
@@ -72,22 +60,13 @@ impl<'a> Walk<'a> {
     }
 
     /// One lead; an empty `click` makes it a follow-up. Its line joins the diary.
-    pub(super) async fn lead(
-        &mut self,
-        mode: Mode,
-        click: &str,
-        customer: &str,
-        event: &str,
-    ) -> Result<(), CliError> {
+    pub(super) async fn lead(&mut self, mode: Mode, click: &str, customer: &str, event: &str) -> Result<(), CliError> {
         let body = json!({
             "clickId": click, "eventName": event, "customerExternalId": customer, "mode": mode.as_str(),
             "customerEmail": format!("{customer}@example.com"),
         });
         let at = Utc::now().timestamp_millis();
-        let request = self
-            .client
-            .post(format!("{}/track/lead", self.base))
-            .bearer_auth(&self.tenant.secret);
+        let request = self.client.post(format!("{}/track/lead", self.base)).bearer_auth(&self.tenant.secret);
         let response = self.send(request, &body).await?;
         let header = |name: &str| {
             let value = response.headers().get(name)?;
@@ -96,14 +75,7 @@ impl<'a> Walk<'a> {
         let status = response.status().as_u16();
         let (shown, ending) = (header("x-lead-id"), header("x-lead-ending"));
         let answer = self.body(response).await?;
-        self.tell(
-            "/track/lead",
-            &body,
-            status,
-            shown.as_deref(),
-            ending.as_deref(),
-            &answer,
-        )?;
+        self.tell("/track/lead", &body, status, shown.as_deref(), ending.as_deref(), &answer)?;
         let link = answer.pointer("/link/id").and_then(Value::as_str);
         self.diary.push(DiaryLine {
             lead_id: shown.and_then(|text| id::read(id::LEAD, &text)),
@@ -128,10 +100,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn body(&self, response: Response) -> Result<Value, CliError> {
-        let text = response
-            .text()
-            .await
-            .map_err(|error| CliError::Http(self.base.to_owned(), error))?;
+        let text = response.text().await.map_err(|error| CliError::Http(self.base.to_owned(), error))?;
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
@@ -146,11 +115,8 @@ impl<'a> Walk<'a> {
     ) -> Result<(), CliError> {
         self.out.line(&format!("POST {route} {body}"))?;
         let named = lead.map(|lead| format!(" {lead}")).unwrap_or_default();
-        let ended = ending
-            .map(|ending| format!(" {ending}"))
-            .unwrap_or_default();
-        self.out
-            .line(&format!("  {status}{named}{ended} {answer}"))?;
+        let ended = ending.map(|ending| format!(" {ending}")).unwrap_or_default();
+        self.out.line(&format!("  {status}{named}{ended} {answer}"))?;
         self.told.push(json!({
             "route": route, "body": body, "status": status, "leadId": lead, "ending": ending, "answer": answer,
         }));

@@ -54,14 +54,7 @@ impl Books {
     pub(super) fn may_own(&mut self, workspace: Uuid, line: &DiaryLine) {
         let click = (!line.click_id.is_empty()).then(|| line.click_id.clone());
         let mode = line.mode.as_str().to_owned();
-        let wish = (
-            workspace,
-            line.customer.clone(),
-            line.event.clone(),
-            mode,
-            line.quantity,
-            click,
-        );
+        let wish = (workspace, line.customer.clone(), line.event.clone(), mode, line.quantity, click);
         *self.nameless.entry(wish).or_default() += 1;
     }
 
@@ -69,33 +62,14 @@ impl Books {
     ///
     /// # Errors
     /// [`CliError`] when `PostgreSQL` does not answer.
-    pub(super) async fn check(
-        mut self,
-        store: &Store,
-        whole: bool,
-        report: &mut Report,
-    ) -> Result<(), CliError> {
-        let mut spans: Vec<_> = self
-            .spans
-            .iter()
-            .map(|(workspace, span)| (*workspace, *span))
-            .collect();
+    pub(super) async fn check(mut self, store: &Store, whole: bool, report: &mut Report) -> Result<(), CliError> {
+        let mut spans: Vec<_> = self.spans.iter().map(|(workspace, span)| (*workspace, *span)).collect();
         spans.sort_unstable();
         for (workspace_id, (first, last)) in spans {
-            let moment = |millis: i64| {
-                DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH)
-            };
+            let moment = |millis: i64| DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH);
             let span = match whole {
-                true => Span {
-                    workspace_id,
-                    from: DateTime::UNIX_EPOCH,
-                    to: far(),
-                },
-                false => Span {
-                    workspace_id,
-                    from: moment(first),
-                    to: moment(last),
-                },
+                true => Span { workspace_id, from: DateTime::UNIX_EPOCH, to: far() },
+                false => Span { workspace_id, from: moment(first), to: moment(last) },
             };
             self.check_rows(store, span, report).await?;
             check_counters(store, workspace_id, report).await?;
@@ -103,12 +77,7 @@ impl Books {
         Ok(())
     }
 
-    async fn check_rows(
-        &mut self,
-        store: &Store,
-        span: Span,
-        report: &mut Report,
-    ) -> Result<(), CliError> {
+    async fn check_rows(&mut self, store: &Store, span: Span, report: &mut Report) -> Result<(), CliError> {
         let mut after = Uuid::nil();
         loop {
             let page = store.ledger_page(span, after, PAGE).await?;
@@ -134,16 +103,10 @@ impl Books {
         let row = &placed.row;
         let mut faults = Vec::new();
         if !self.explains(placed) {
-            faults.push(format!(
-                "stands as {} without a request in the diary",
-                row.ending
-            ));
+            faults.push(format!("stands as {} without a request in the diary", row.ending));
         }
         if row.event_key != event_key(&row.event_name) {
-            faults.push(format!(
-                "has the event key {:?}, which is not that of its event",
-                row.event_key
-            ));
+            faults.push(format!("has the event key {:?}, which is not that of its event", row.event_key));
         }
         if !placed.founded {
             faults.push("is a duplicate, yet its key has no recorded row".to_owned());
@@ -152,11 +115,7 @@ impl Books {
         if recorded && (row.click_id.is_none() || row.link_id.is_none()) {
             faults.push("is recorded without click or link".to_owned());
         }
-        if recorded
-            && row.follow_up
-            && placed.customer_click.is_some()
-            && placed.customer_click != row.click_id
-        {
+        if recorded && row.follow_up && placed.customer_click.is_some() && placed.customer_click != row.click_id {
             faults.push(format!(
                 "is a follow-up with click {:?}, its customer has {:?}",
                 row.click_id.as_deref().unwrap_or_default(),
@@ -171,11 +130,7 @@ impl Books {
         if placed.replayed || self.owned.contains_key(&row.id) {
             return true;
         }
-        let click = if row.follow_up {
-            None
-        } else {
-            row.click_id.clone()
-        };
+        let click = if row.follow_up { None } else { row.click_id.clone() };
         let wish = (
             row.workspace_id,
             row.customer_external_id.clone(),
@@ -194,11 +149,7 @@ impl Books {
     }
 }
 
-async fn check_counters(
-    store: &Store,
-    workspace: Uuid,
-    report: &mut Report,
-) -> Result<(), CliError> {
+async fn check_counters(store: &Store, workspace: Uuid, report: &mut Report) -> Result<(), CliError> {
     for fault in store.counter_faults(workspace).await? {
         report.accuse(Offence {
             lead_id: None,

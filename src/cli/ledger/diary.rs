@@ -37,24 +37,13 @@ pub struct CheckOptions {
 ///
 /// # Errors
 /// [`CliError`] when a file cannot be read, a line is none, or `PostgreSQL` does not answer.
-pub async fn check(
-    store: &Store,
-    files: &[PathBuf],
-    options: CheckOptions,
-) -> Result<Report, CliError> {
-    let mut checker = Checker {
-        store,
-        options,
-        books: Books::default(),
-        crowded: HashSet::new(),
-        report: Report::default(),
-    };
+pub async fn check(store: &Store, files: &[PathBuf], options: CheckOptions) -> Result<Report, CliError> {
+    let mut checker =
+        Checker { store, options, books: Books::default(), crowded: HashSet::new(), report: Report::default() };
     for file in files {
         checker.read(file).await?;
     }
-    let Checker {
-        books, mut report, ..
-    } = checker;
+    let Checker { books, mut report, .. } = checker;
     books.check(store, options.whole, &mut report).await?;
     Ok(report)
 }
@@ -91,16 +80,11 @@ impl Checker<'_> {
             if text.trim().is_empty() {
                 continue;
             }
-            let line = DiaryLine::parse(&text)
-                .map_err(|error| CliError::said(format!("{name}, line {number}: {error}")))?;
-            let workspace = line
-                .workspace_id
-                .or(self.options.workspace)
-                .ok_or_else(|| {
-                    CliError::said(format!(
-                        "{name}, line {number}: names no workspace_id; say --workspace"
-                    ))
-                })?;
+            let line =
+                DiaryLine::parse(&text).map_err(|error| CliError::said(format!("{name}, line {number}: {error}")))?;
+            let workspace = line.workspace_id.or(self.options.workspace).ok_or_else(|| {
+                CliError::said(format!("{name}, line {number}: names no workspace_id; say --workspace"))
+            })?;
             chunk.push((workspace, line.trimmed()));
             if chunk.len() == CHUNK {
                 self.check_chunk(&chunk).await?;
@@ -128,35 +112,17 @@ impl Checker<'_> {
     }
 
     async fn look_up(&self, requests: &[Request]) -> Result<Chunk, CliError> {
-        let named: HashSet<(Uuid, Uuid)> = requests
-            .iter()
-            .filter_map(|(workspace, line)| Some((*workspace, line.lead_id?)))
-            .collect();
+        let named: HashSet<(Uuid, Uuid)> =
+            requests.iter().filter_map(|(workspace, line)| Some((*workspace, line.lead_id?))).collect();
         let (workspaces, ids): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
-        let keys: HashSet<LeadKey> = requests
-            .iter()
-            .map(|(workspace, line)| key(*workspace, line))
-            .collect();
+        let keys: HashSet<LeadKey> = requests.iter().map(|(workspace, line)| key(*workspace, line)).collect();
         let keys: Vec<LeadKey> = keys.into_iter().collect();
         let rows = self.store.ledger_rows(&workspaces, &ids).await?;
         Ok(Chunk {
-            rows: rows
-                .into_iter()
-                .map(|row| ((row.workspace_id, row.id), row))
-                .collect(),
-            parked: self
-                .store
-                .parked_among(&workspaces, &ids)
-                .await?
-                .into_iter()
-                .collect(),
+            rows: rows.into_iter().map(|row| ((row.workspace_id, row.id), row)).collect(),
+            parked: self.store.parked_among(&workspaces, &ids).await?.into_iter().collect(),
             buried: self.store.buried_among(&ids).await?.into_iter().collect(),
-            recorded: self
-                .store
-                .recorded_per_key(&keys)
-                .await?
-                .into_iter()
-                .collect(),
+            recorded: self.store.recorded_per_key(&keys).await?.into_iter().collect(),
         })
     }
 
@@ -169,9 +135,7 @@ impl Checker<'_> {
             Promise::Unknown => self.report.unknown += 1,
         }
         let found = Found {
-            row: line
-                .lead_id
-                .and_then(|lead| held.rows.get(&(workspace, lead))),
+            row: line.lead_id.and_then(|lead| held.rows.get(&(workspace, lead))),
             parked: line.lead_id.is_some_and(|lead| held.parked.contains(&lead)),
             buried: line.lead_id.is_some_and(|lead| held.buried.contains(&lead)),
             recorded: held.recorded.contains_key(&key(workspace, line)),
@@ -179,9 +143,7 @@ impl Checker<'_> {
         let mut verdict = judge(line, found, self.options.settled);
         self.report.under_way += u64::from(verdict.under_way);
         if self.claim(workspace, line, found.row) {
-            verdict
-                .faults
-                .push("is the lead id of two requests".to_owned());
+            verdict.faults.push("is the lead id of two requests".to_owned());
         }
         for what in verdict.faults {
             self.report.accuse(Offence {
@@ -196,9 +158,7 @@ impl Checker<'_> {
     fn claim(&mut self, workspace: Uuid, line: &DiaryLine, row: Option<&LedgerRow>) -> bool {
         match line.lead_id {
             Some(lead) if names_itself(line) => self.books.own(lead, true),
-            Some(lead) if row.is_some_and(|row| difference(line, row).is_none()) => {
-                self.books.own(lead, false)
-            }
+            Some(lead) if row.is_some_and(|row| difference(line, row).is_none()) => self.books.own(lead, false),
             None if line.promise() == Promise::Unknown => {
                 self.books.may_own(workspace, line);
                 false
@@ -209,9 +169,5 @@ impl Checker<'_> {
 }
 
 fn key(workspace: Uuid, line: &DiaryLine) -> LeadKey {
-    LeadKey {
-        workspace_id: workspace,
-        customer_external_id: line.customer.clone(),
-        event_key: event_key(&line.event),
-    }
+    LeadKey { workspace_id: workspace, customer_external_id: line.customer.clone(), event_key: event_key(&line.event) }
 }

@@ -32,8 +32,7 @@ pub(super) struct Verdict {
 
 /// Whether the lead id of the answer is the request's own for certain.
 pub(super) fn names_itself(line: &DiaryLine) -> bool {
-    let repeats =
-        line.promise() == Promise::Kept && line.link.is_none() && line.mode != Mode::Deferred;
+    let repeats = line.promise() == Promise::Kept && line.link.is_none() && line.mode != Mode::Deferred;
     line.lead_id.is_some() && !repeats
 }
 
@@ -41,46 +40,26 @@ pub(super) fn names_itself(line: &DiaryLine) -> bool {
 pub(super) fn difference(line: &DiaryLine, row: &LedgerRow) -> Option<String> {
     let sent = (!line.click_id.is_empty()).then_some(line.click_id.as_str());
     let fields = [
-        (
-            "customer",
-            row.customer_external_id == line.customer,
-            &row.customer_external_id,
-            &line.customer,
-        ),
-        (
-            "event",
-            row.event_name == line.event,
-            &row.event_name,
-            &line.event,
-        ),
+        ("customer", row.customer_external_id == line.customer, &row.customer_external_id, &line.customer),
+        ("event", row.event_name == line.event, &row.event_name, &line.event),
     ];
     for (name, same, stored, asked) in fields {
         if !same {
-            return Some(format!(
-                "its row has {name} {stored:?}, the request had {asked:?}"
-            ));
+            return Some(format!("its row has {name} {stored:?}, the request had {asked:?}"));
         }
     }
     if row.quantity != line.quantity {
-        return Some(format!(
-            "its row has quantity {}, the request had {}",
-            row.quantity, line.quantity
-        ));
+        return Some(format!("its row has quantity {}, the request had {}", row.quantity, line.quantity));
     }
     if row.mode != line.mode.as_str() {
-        return Some(format!(
-            "its row has mode {}, the request had {}",
-            row.mode,
-            line.mode.as_str()
-        ));
+        return Some(format!("its row has mode {}, the request had {}", row.mode, line.mode.as_str()));
     }
     if row.follow_up != sent.is_none() {
         return Some("one of row and request is a follow-up, the other is not".to_owned());
     }
     // A rejected or duplicate row may lack the click it was sent with.
     let stored = row.click_id.as_deref();
-    let attributed =
-        row.ending == Ending::Recorded.as_str() || row.ending == Ending::Deferred.as_str();
+    let attributed = row.ending == Ending::Recorded.as_str() || row.ending == Ending::Deferred.as_str();
     if sent.is_some() && stored != sent && (attributed || stored.is_some()) {
         return Some(format!(
             "its row has click {:?}, the request had {:?}",
@@ -96,14 +75,10 @@ pub(super) fn judge(line: &DiaryLine, found: Found<'_>, settled: bool) -> Verdic
     let mut verdict = Verdict::default();
     let fault = |text: &str| Some(text.to_owned());
     if found.row.is_some() && found.buried {
-        verdict
-            .faults
-            .extend(fault("has ended twice: a row, and a grave"));
+        verdict.faults.extend(fault("has ended twice: a row, and a grave"));
     }
     if found.row.is_some() && found.parked && settled {
-        verdict
-            .faults
-            .extend(fault("has a row and is still parked"));
+        verdict.faults.extend(fault("has a row and is still parked"));
     }
     if let Some(row) = found.row
         && names_itself(line)
@@ -120,10 +95,9 @@ pub(super) fn judge(line: &DiaryLine, found: Found<'_>, settled: bool) -> Verdic
 
 fn refused(line: &DiaryLine, found: Found<'_>) -> Option<String> {
     match found.row {
-        Some(row) if row.ending != Ending::Rejected.as_str() => Some(format!(
-            "was refused with {}, yet its row says {}",
-            line.status, row.ending
-        )),
+        Some(row) if row.ending != Ending::Rejected.as_str() => {
+            Some(format!("was refused with {}, yet its row says {}", line.status, row.ending))
+        }
         None if found.parked => Some(format!("was refused with {}, yet is parked", line.status)),
         _ => None,
     }
@@ -131,62 +105,42 @@ fn refused(line: &DiaryLine, found: Found<'_>) -> Option<String> {
 
 fn kept(line: &DiaryLine, found: Found<'_>, settled: bool, verdict: &mut Verdict) {
     if line.lead_id.is_none() {
-        verdict
-            .faults
-            .push("was answered 200 without a lead id".to_owned());
+        verdict.faults.push("was answered 200 without a lead id".to_owned());
         return;
     }
     let Some(row) = found.row else {
         verdict.under_way = found.parked && !found.buried;
         if !found.buried {
-            verdict
-                .faults
-                .extend(without_row(line, found.parked, settled));
+            verdict.faults.extend(without_row(line, found.parked, settled));
         } else if line.ending.is_some_and(|said| said != Ending::Buried) {
-            verdict
-                .faults
-                .push("was answered with another ending, yet is buried".to_owned());
+            verdict.faults.push("was answered with another ending, yet is buried".to_owned());
         }
         return;
     };
-    let same_key =
-        row.customer_external_id == line.customer && row.event_key == event_key(&line.event);
+    let same_key = row.customer_external_id == line.customer && row.event_key == event_key(&line.event);
     if !same_key {
-        verdict
-            .faults
-            .push("was answered 200 with the id of a lead of another customer or event".to_owned());
+        verdict.faults.push("was answered 200 with the id of a lead of another customer or event".to_owned());
         return;
     }
     let Some(ending) = Ending::parse(&row.ending) else {
-        verdict
-            .faults
-            .push(format!("has an unknown ending: {}", row.ending));
+        verdict.faults.push(format!("has an unknown ending: {}", row.ending));
         return;
     };
     verdict.faults.extend(wrong_ending(line, row, ending));
     if matches!(ending, Ending::Recorded | Ending::Duplicate) && !found.recorded {
-        verdict.faults.push(format!(
-            "is {}, yet its key has no recorded row",
-            row.ending
-        ));
+        verdict.faults.push(format!("is {}, yet its key has no recorded row", row.ending));
     }
     let shown = matches!(ending, Ending::Recorded | Ending::Deferred);
     if shown && line.link.is_some() && line.link != row.link_id {
-        verdict
-            .faults
-            .push("was answered with another link than its row has".to_owned());
+        verdict.faults.push("was answered with another link than its row has".to_owned());
     }
 }
 
 fn without_row(line: &DiaryLine, parked: bool, settled: bool) -> Option<String> {
     match (parked, line.mode) {
-        (false, _) => {
-            Some("was answered 200 and is nowhere: no row, not parked, not buried".to_owned())
-        }
+        (false, _) => Some("was answered 200 and is nowhere: no row, not parked, not buried".to_owned()),
         (true, Mode::Wait) => Some("was answered 200 in mode wait, yet is only parked".to_owned()),
-        (true, _) if line.ending.is_some() => {
-            Some("was answered with an ending, yet is only parked".to_owned())
-        }
+        (true, _) if line.ending.is_some() => Some("was answered with an ending, yet is only parked".to_owned()),
         (true, _) => settled.then(|| "was answered 200 and is still parked".to_owned()),
     }
 }
@@ -205,21 +159,11 @@ fn wrong_ending(line: &DiaryLine, row: &LedgerRow, ending: Ending) -> Option<Str
     };
     if !allowed {
         let how = if repeats { "as a duplicate" } else { "200" };
-        return Some(format!(
-            "was answered {how} in mode {}, yet its row says {}",
-            line.mode.as_str(),
-            row.ending
-        ));
+        return Some(format!("was answered {how} in mode {}, yet its row says {}", line.mode.as_str(), row.ending));
     }
     let said = line.ending?;
     let repeated = repeats && said == Ending::Duplicate && ending == Ending::Recorded;
-    (said != ending && !repeated).then(|| {
-        format!(
-            "was answered {}, yet its row says {}",
-            said.as_str(),
-            row.ending
-        )
-    })
+    (said != ending && !repeated).then(|| format!("was answered {}, yet its row says {}", said.as_str(), row.ending))
 }
 
 #[cfg(test)]
@@ -261,23 +205,14 @@ mod tests {
     }
 
     fn faults(line: &DiaryLine, row: Option<&LedgerRow>) -> Vec<String> {
-        let found = Found {
-            row,
-            recorded: true,
-            ..Found::default()
-        };
+        let found = Found { row, recorded: true, ..Found::default() };
         judge(line, found, false).faults
     }
 
     #[test]
     fn each_mode_has_its_endings() {
         for mode in Mode::ALL {
-            for ending in [
-                Ending::Recorded,
-                Ending::Deferred,
-                Ending::Duplicate,
-                Ending::Rejected,
-            ] {
+            for ending in [Ending::Recorded, Ending::Deferred, Ending::Duplicate, Ending::Rejected] {
                 let fits = match mode {
                     Mode::Deferred => ending == Ending::Deferred,
                     _ => matches!(ending, Ending::Recorded | Ending::Duplicate),
@@ -328,17 +263,8 @@ mod tests {
     fn parked_is_under_way_until_all_is_settled() {
         let mut follow_up = line(Mode::Async);
         follow_up.click_id.clear();
-        let found = Found {
-            parked: true,
-            ..Found::default()
-        };
-        assert_eq!(
-            judge(&follow_up, found, false),
-            Verdict {
-                faults: vec![],
-                under_way: true
-            }
-        );
+        let found = Found { parked: true, ..Found::default() };
+        assert_eq!(judge(&follow_up, found, false), Verdict { faults: vec![], under_way: true });
         assert_eq!(judge(&follow_up, found, true).faults.len(), 1);
         follow_up.mode = Mode::Wait;
         assert_eq!(judge(&follow_up, found, false).faults.len(), 1);

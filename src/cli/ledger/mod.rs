@@ -34,11 +34,7 @@ pub async fn ledger(store: &Store, args: LedgerArgs, out: Out) -> Result<u8, Cli
         stand::print(store, workspace, out).await?;
         return Ok(0);
     }
-    let options = CheckOptions {
-        workspace,
-        settled: args.settled,
-        whole: args.whole,
-    };
+    let options = CheckOptions { workspace, settled: args.settled, whole: args.whole };
     let report = check(store, &args.diary, options).await?;
     report.print(out)?;
     Ok(u8::from(!report.is_clean()))

@@ -12,26 +12,14 @@ use super::super::error::CliError;
 use super::super::out::Out;
 
 /// The endings that are rows of `leads`, in the promise's order.
-const STORED: [Ending; 4] = [
-    Ending::Recorded,
-    Ending::Deferred,
-    Ending::Duplicate,
-    Ending::Rejected,
-];
+const STORED: [Ending; 4] = [Ending::Recorded, Ending::Deferred, Ending::Duplicate, Ending::Rejected];
 
 /// Prints the ledger of one workspace or of all.
 ///
 /// # Errors
 /// [`CliError`] when `PostgreSQL` does not answer.
-pub(crate) async fn print(
-    store: &Store,
-    workspace: Option<Uuid>,
-    out: Out,
-) -> Result<(), CliError> {
-    let stand = Stand {
-        endings: store.endings(workspace).await?,
-        under_way: store.under_way(workspace).await?,
-    };
+pub(crate) async fn print(store: &Store, workspace: Option<Uuid>, out: Out) -> Result<(), CliError> {
+    let stand = Stand { endings: store.endings(workspace).await?, under_way: store.under_way(workspace).await? };
     out.value(&stand.json())?;
     stand.tabulate(out)
 }
@@ -84,39 +72,19 @@ impl Stand {
             cells.push(self.leads(mode, None).to_string());
             cells
         };
-        let mut rows = Mode::ALL
-            .map(|mode| row(mode.as_str(), Some(mode)))
-            .to_vec();
+        let mut rows = Mode::ALL.map(|mode| row(mode.as_str(), Some(mode))).to_vec();
         rows.push(row("all", None));
         let [recorded, deferred, duplicate, rejected] = STORED.map(Ending::as_str);
-        out.table(
-            &["mode", recorded, deferred, duplicate, rejected, "sum"],
-            &rows,
-        )?;
+        out.table(&["mode", recorded, deferred, duplicate, rejected, "sum"], &rows)?;
         out.line("")?;
-        let UnderWay {
-            parked,
-            parked_since,
-            buried,
-            replayed,
-            suspects,
-        } = &self.under_way;
+        let UnderWay { parked, parked_since, buried, replayed, suspects } = &self.under_way;
         let since = parked_since.map(|since| format!(", the oldest since {}", since.to_rfc3339()));
         let (since, quantity) = (since.unwrap_or_default(), self.recorded_quantity());
         out.pairs(&[
-            (
-                "quantity",
-                format!("{quantity} (of recorded leads; links.leads adds up to it)"),
-            ),
-            (
-                "parked",
-                format!("{parked} (follow-ups whose customer has no click yet{since})"),
-            ),
+            ("quantity", format!("{quantity} (of recorded leads; links.leads adds up to it)")),
+            ("parked", format!("{parked} (follow-ups whose customer has no click yet{since})")),
             ("buried", format!("{buried} ({replayed} of them replayed)")),
-            (
-                "suspects",
-                format!("{suspects} (messages that came back and are counted)"),
-            ),
+            ("suspects", format!("{suspects} (messages that came back and are counted)")),
         ])?;
         Ok(())
     }

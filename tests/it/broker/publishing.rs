@@ -18,11 +18,7 @@ async fn confirmed_letters_are_in_their_queues_with_their_properties() {
     let publisher = site.publisher().await;
     let link = site.link();
     let id = Uuid::now_v7();
-    let sent = Letter {
-        id,
-        reply_to: Some("somewhere".to_owned()),
-        ..letter(Queue::Shard(3), "hello")
-    };
+    let sent = Letter { id, reply_to: Some("somewhere".to_owned()), ..letter(Queue::Shard(3), "hello") };
     publisher.publish(sent).await.unwrap();
     let mut inlet = link.open(&Queue::SHARDS, 10).await.unwrap();
     let delivery = receive(&mut inlet, 1).await.remove(0);
@@ -42,21 +38,11 @@ async fn confirmed_letters_are_in_their_queues_with_their_properties() {
 async fn what_cannot_be_routed_lands_in_the_dead_queue() {
     let mut site = Site::new();
     let publisher = site.publisher().await;
-    publisher
-        .publish(letter(Queue::Shard(200), "lost?"))
-        .await
-        .unwrap();
-    publisher
-        .publish(letter(Queue::Dead, "dead"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Shard(200), "lost?")).await.unwrap();
+    publisher.publish(letter(Queue::Dead, "dead")).await.unwrap();
     let link = site.link();
     let mut inlet = link.open(&[Queue::Dead], 10).await.unwrap();
-    let bodies: Vec<Vec<u8>> = receive(&mut inlet, 2)
-        .await
-        .into_iter()
-        .map(|d| d.body)
-        .collect();
+    let bodies: Vec<Vec<u8>> = receive(&mut inlet, 2).await.into_iter().map(|d| d.body).collect();
     assert_eq!(bodies, [b"lost?".to_vec(), b"dead".to_vec()]);
     inlet.close().await;
     drop((publisher, link));
@@ -79,17 +65,10 @@ async fn a_full_queue_refuses() {
     assert!(confirmed >= 3, "{words:?}");
     let link = site.link();
     let mut inlet = link.open(&[Queue::Wait], 100).await.unwrap();
-    let tags: Vec<u64> = receive(&mut inlet, confirmed)
-        .await
-        .iter()
-        .map(|d| d.tag)
-        .collect();
+    let tags: Vec<u64> = receive(&mut inlet, confirmed).await.iter().map(|d| d.tag).collect();
     assert!(is_silent(&mut inlet).await);
     inlet.settle(&tags).await.unwrap();
-    eventually("room again", async || {
-        publisher.publish(letter(Queue::Wait, "x")).await.is_ok()
-    })
-    .await;
+    eventually("room again", async || publisher.publish(letter(Queue::Wait, "x")).await.is_ok()).await;
     inlet.close().await;
     drop((publisher, link));
     site.finish().await;
@@ -136,10 +115,7 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
     }
     over.store(true, Ordering::Relaxed);
     let confirmed: Vec<String> = callers.join_all().await.concat();
-    publisher
-        .publish(letter(Queue::Wait, "after"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "after")).await.unwrap();
     assert!(site.health.is_up(Engine::Rabbitmq));
 
     let link = site.link();
@@ -167,11 +143,7 @@ async fn a_silent_connection_is_unconfirmed_holds_its_places_and_is_replaced() {
     site.config.window = 2;
     let publisher = site.publisher().await;
     wire.set(Mode::Silent);
-    for expected in [
-        PublishError::Unconfirmed,
-        PublishError::Unconfirmed,
-        PublishError::Away,
-    ] {
+    for expected in [PublishError::Unconfirmed, PublishError::Unconfirmed, PublishError::Away] {
         let word = publisher.publish(letter(Queue::Wait, "?")).await;
         assert_eq!(word, Err(expected));
     }
@@ -179,10 +151,7 @@ async fn a_silent_connection_is_unconfirmed_holds_its_places_and_is_replaced() {
     eventually("the loss is noticed", async || !publisher.is_ready()).await;
     let threads = io_threads();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(
-        io_threads() <= threads + 2,
-        "attempts to connect leave threads behind"
-    );
+    assert!(io_threads() <= threads + 2, "attempts to connect leave threads behind");
     wire.set(Mode::Open);
     in_time("ready again", publisher.ready()).await;
     publisher.publish(letter(Queue::Wait, "!")).await.unwrap();

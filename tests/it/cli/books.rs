@@ -51,9 +51,7 @@ impl Books {
             database,
             clock: START,
         };
-        books
-            .sql("INSERT INTO workspaces (id, slug, name) VALUES ($1, 'acme', 'Acme')")
-            .await;
+        books.sql("INSERT INTO workspaces (id, slug, name) VALUES ($1, 'acme', 'Acme')").await;
         let link = format!(
             "INSERT INTO links (id, workspace_id, domain, key, url)
              VALUES ('{}', $1, 'go.test', 'k', 'https://x.test')",
@@ -129,11 +127,7 @@ impl Books {
             self.sql(&statement).await;
         }
         if ending == Ending::Recorded {
-            self.sql(&format!(
-                "UPDATE links SET leads = leads + {} WHERE workspace_id = $1",
-                line.quantity
-            ))
-            .await;
+            self.sql(&format!("UPDATE links SET leads = leads + {} WHERE workspace_id = $1", line.quantity)).await;
         }
         self.lines.push(line);
         lead
@@ -181,12 +175,7 @@ impl Books {
 
     /// The only offence of the diary, all rows looked at.
     pub(super) async fn offence(&self) -> String {
-        let report = self
-            .check(CheckOptions {
-                whole: true,
-                ..CheckOptions::default()
-            })
-            .await;
+        let report = self.check(CheckOptions { whole: true, ..CheckOptions::default() }).await;
         let all: Vec<String> = report.offences.iter().map(ToString::to_string).collect();
         assert_eq!(report.offence_count, 1, "{all:#?}");
         all.concat()
@@ -194,11 +183,7 @@ impl Books {
 
     /// Runs the binary on these books.
     pub(super) fn leadline(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_leadline"))
-            .args(arguments)
-            .env("DATABASE_URL", &self.url)
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_leadline")).args(arguments).env("DATABASE_URL", &self.url).output().unwrap()
     }
 }
 
@@ -207,9 +192,7 @@ impl Drop for Books {
         drop(std::fs::remove_file(self.path()));
         let database = self.database.clone();
         let cleaner = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(database.remove());
         });
         drop(cleaner.join());

@@ -6,11 +6,7 @@ use uuid::Uuid;
 
 use super::books::Books;
 
-const STRICT: CheckOptions = CheckOptions {
-    workspace: None,
-    settled: true,
-    whole: true,
-};
+const STRICT: CheckOptions = CheckOptions { workspace: None, settled: true, whole: true };
 
 /// One request of every kind, all of them as they should be.
 async fn clean() -> Books {
@@ -55,10 +51,7 @@ async fn a_clean_diary_passes() {
     let books = clean().await;
     let report = books.check(STRICT).await;
     assert!(report.is_clean(), "{:#?}", report.offences);
-    assert_eq!(
-        (report.requests, report.kept, report.refused, report.unknown),
-        (12, 7, 2, 3)
-    );
+    assert_eq!((report.requests, report.kept, report.refused, report.unknown), (12, 7, 2, 3));
     assert_eq!(report.rows, 9);
 }
 
@@ -66,64 +59,40 @@ async fn a_clean_diary_passes() {
 async fn a_row_deleted_by_hand_is_missed() {
     let mut books = clean().await;
     let lead = books.recorded("gil").await;
-    books
-        .sql(&format!(
-            "DELETE FROM leads WHERE workspace_id = $1 AND id = '{lead}'"
-        ))
-        .await;
-    books
-        .sql("UPDATE links SET leads = leads - 1 WHERE workspace_id = $1")
-        .await;
+    books.sql(&format!("DELETE FROM leads WHERE workspace_id = $1 AND id = '{lead}'")).await;
+    books.sql("UPDATE links SET leads = leads - 1 WHERE workspace_id = $1").await;
     let offence = books.offence().await;
-    assert!(
-        offence.contains(&id::show(id::LEAD, lead)) && offence.contains("nowhere"),
-        "{offence}"
-    );
+    assert!(offence.contains(&id::show(id::LEAD, lead)) && offence.contains("nowhere"), "{offence}");
 }
 
 #[tokio::test]
 async fn a_recorded_row_deleted_under_its_duplicates_is_missed_by_all() {
     let mut books = clean().await;
-    books.sql("DELETE FROM leads WHERE workspace_id = $1 AND customer_external_id = 'ann' AND ending = 'recorded'").await;
+    books
+        .sql("DELETE FROM leads WHERE workspace_id = $1 AND customer_external_id = 'ann' AND ending = 'recorded'")
+        .await;
     books.recorded("gil").await;
     let report = books.check(STRICT).await;
     let all: Vec<String> = report.offences.iter().map(ToString::to_string).collect();
-    for word in [
-        "nowhere",
-        "yet its key has no recorded row",
-        "counts 9 leads, its recorded rows sum to 8",
-    ] {
-        assert!(
-            all.iter().any(|offence| offence.contains(word)),
-            "{word}: {all:#?}"
-        );
+    for word in ["nowhere", "yet its key has no recorded row", "counts 9 leads, its recorded rows sum to 8"] {
+        assert!(all.iter().any(|offence| offence.contains(word)), "{word}: {all:#?}");
     }
 }
 
 #[tokio::test]
 async fn a_counter_moved_twice_is_named() {
     let books = clean().await;
-    books
-        .sql("UPDATE links SET leads = leads + 3 WHERE workspace_id = $1")
-        .await;
+    books.sql("UPDATE links SET leads = leads + 3 WHERE workspace_id = $1").await;
     let offence = books.offence().await;
-    assert!(
-        offence.starts_with(&id::show(id::LINK, books.link)),
-        "{offence}"
-    );
+    assert!(offence.starts_with(&id::show(id::LINK, books.link)), "{offence}");
 }
 
 #[tokio::test]
 async fn a_follow_up_with_a_foreign_click_is_named() {
     let books = clean().await;
-    books
-        .sql("UPDATE leads SET click_id = 'another' WHERE workspace_id = $1 AND follow_up")
-        .await;
+    books.sql("UPDATE leads SET click_id = 'another' WHERE workspace_id = $1 AND follow_up").await;
     let offence = books.offence().await;
-    assert!(
-        offence.contains("follow-up with click \"another\""),
-        "{offence}"
-    );
+    assert!(offence.contains("follow-up with click \"another\""), "{offence}");
 }
 
 #[tokio::test]
@@ -132,15 +101,9 @@ async fn a_row_without_a_request_is_named_when_it_lies_in_the_diarys_time() {
     let lead = books.recorded("gil").await;
     let line = books.lines.pop().unwrap();
     assert!(books.offence().await.contains(&id::show(id::LEAD, lead)));
-    assert!(
-        books.check(CheckOptions::default()).await.is_clean(),
-        "it came after the last line"
-    );
+    assert!(books.check(CheckOptions::default()).await.is_clean(), "it came after the last line");
     books.recorded("hal").await;
-    assert!(
-        !books.check(CheckOptions::default()).await.is_clean(),
-        "now it lies between"
-    );
+    assert!(!books.check(CheckOptions::default()).await.is_clean(), "now it lies between");
     books.lines.push(line);
     assert!(books.check(STRICT).await.is_clean());
 }
@@ -153,21 +116,16 @@ async fn an_unknown_request_explains_one_row_only() {
     books.end(lost.clone(), Ending::Recorded).await;
     assert!(books.check(STRICT).await.is_clean());
     books.end(lost, Ending::Duplicate).await;
-    assert!(
-        books.check(STRICT).await.is_clean(),
-        "two requests, two rows"
-    );
+    assert!(books.check(STRICT).await.is_clean(), "two requests, two rows");
     books.lines.pop();
     assert!(books.offence().await.contains("without a request"));
 }
 
 #[tokio::test]
 async fn a_row_that_is_not_its_request_is_named() {
-    for (change, word) in [
-        ("event_name = 'SIGN UP'", "event"),
-        ("click_id = 'another'", "click"),
-        ("mode = 'wait'", "mode"),
-    ] {
+    for (change, word) in
+        [("event_name = 'SIGN UP'", "event"), ("click_id = 'another'", "click"), ("mode = 'wait'", "mode")]
+    {
         let books = clean().await;
         let set = format!(
             "UPDATE leads SET {change} WHERE workspace_id = $1 AND customer_external_id = 'ann' AND ending = 'duplicate'"
@@ -182,12 +140,7 @@ async fn a_key_recorded_twice_is_named() {
     let mut books = clean().await;
     books.sql("DROP INDEX leads_recorded_key").await;
     books.recorded("ann").await;
-    assert!(
-        books
-            .offence()
-            .await
-            .contains("2 recorded rows for one key")
-    );
+    assert!(books.offence().await.contains("2 recorded rows for one key"));
 }
 
 #[tokio::test]
@@ -197,12 +150,7 @@ async fn a_refused_request_that_was_recorded_is_named() {
     (refused.status, refused.link) = (400, None);
     refused.click_id.clear();
     books.end(refused, Ending::Recorded).await;
-    assert!(
-        books
-            .offence()
-            .await
-            .contains("was refused with 400, yet its row says recorded")
-    );
+    assert!(books.offence().await.contains("was refused with 400, yet its row says recorded"));
 }
 
 #[tokio::test]
@@ -223,12 +171,7 @@ async fn an_ending_that_changed_and_an_id_given_twice_are_named() {
     let mut told = books.line(Mode::Wait, "bob", "Sign Up");
     told.ending = Some(Ending::Recorded);
     books.end(told.clone(), Ending::Duplicate).await;
-    assert!(
-        books
-            .offence()
-            .await
-            .contains("was answered recorded, yet its row says duplicate")
-    );
+    assert!(books.offence().await.contains("was answered recorded, yet its row says duplicate"));
     books.lines.last_mut().unwrap().ending = Some(Ending::Duplicate);
     told.ending = Some(Ending::Duplicate);
     books.lines.push(told);

@@ -45,28 +45,15 @@ async fn a_grave_replayed_twice_is_recorded_once() {
 async fn replay(house: &Harness, grave: Uuid) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leadline"));
     command
-        .args([
-            "--config",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/config/test.toml"),
-            "--json",
-            "buried",
-            "replay",
-        ])
+        .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/test.toml"), "--json", "buried", "replay"])
         .arg(id::show("buried_", grave))
         .env("DATABASE_URL", house.config.store.url.expose_secret())
         .env("AMQP_URL", house.config.broker.url.expose_secret())
         .env("LEADLINE__BROKER__PREFIX", &house.config.broker.prefix);
     // The engines are reached through proxies that live on this test's only thread.
-    let output = tokio::task::spawn_blocking(move || command.output())
-        .await
-        .unwrap()
-        .unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let said: Value = serde_json::from_str(&said).unwrap();
     said["replayedAs"].as_str().unwrap().to_owned()
 }

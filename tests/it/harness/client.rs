@@ -14,7 +14,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// A browser's user agent: anything shorter is taken for a bot.
-pub(crate) const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
+pub(crate) const BROWSER: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
 
 /// What a server answered.
 #[derive(Debug, Clone)]
@@ -32,8 +33,7 @@ impl Answer {
 
     /// The lead that `x-lead-id` names.
     pub(crate) fn lead_id(&self) -> Option<Uuid> {
-        self.header("x-lead-id")
-            .map(|text| id::read(id::LEAD, text).unwrap_or_else(|| panic!("no lead id: {text}")))
+        self.header("x-lead-id").map(|text| id::read(id::LEAD, text).unwrap_or_else(|| panic!("no lead id: {text}")))
     }
 
     /// `x-lead-ending`.
@@ -60,22 +60,12 @@ impl Answer {
     #[track_caller]
     pub(crate) fn refused(self, status: u16, code: &str, message: &str) -> Self {
         let error = &self.body["error"];
-        let found = (
-            self.status,
-            error["code"].as_str().unwrap_or_default(),
-            error["message"].as_str().unwrap_or_default(),
-        );
+        let found =
+            (self.status, error["code"].as_str().unwrap_or_default(), error["message"].as_str().unwrap_or_default());
         assert_eq!(found, (status, code, message), "{}", self.body);
-        let doc = format!(
-            "https://dub.co/docs/api-reference/errors#{}",
-            code.replacen('_', "-", 1)
-        );
+        let doc = format!("https://dub.co/docs/api-reference/errors#{}", code.replacen('_', "-", 1));
         assert_eq!(error["doc_url"], doc.as_str());
-        assert!(
-            self.header("content-type")
-                .unwrap_or_default()
-                .starts_with("application/json")
-        );
+        assert!(self.header("content-type").unwrap_or_default().starts_with("application/json"));
         self
     }
 }
@@ -92,16 +82,8 @@ pub(crate) struct Call {
 impl Call {
     /// A request without body and key.
     pub(crate) fn new(method: &str, path: &str) -> Self {
-        let headers = HeaderMap::from_iter([(
-            reqwest::header::USER_AGENT,
-            HeaderValue::from_static(BROWSER),
-        )]);
-        Self {
-            method: method.parse().unwrap(),
-            path: path.to_owned(),
-            headers,
-            body: Vec::new(),
-        }
+        let headers = HeaderMap::from_iter([(reqwest::header::USER_AGENT, HeaderValue::from_static(BROWSER))]);
+        Self { method: method.parse().unwrap(), path: path.to_owned(), headers, body: Vec::new() }
     }
 
     /// A POST with a JSON body.
@@ -117,10 +99,7 @@ impl Call {
 
     /// One more header.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.insert(
-            name.parse::<HeaderName>().unwrap(),
-            HeaderValue::from_str(value).unwrap(),
-        );
+        self.headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         self
     }
 
@@ -131,41 +110,23 @@ impl Call {
 
     /// Sends it; `None` when the connection broke.
     pub(crate) async fn try_send(&self, client: &Client, address: SocketAddr) -> Option<Answer> {
-        let request = client.request(
-            self.method.clone(),
-            format!("http://{address}{}", self.path),
-        );
-        let response = request
-            .headers(self.headers.clone())
-            .body(self.body.clone())
-            .send()
-            .await
-            .ok()?;
+        let request = client.request(self.method.clone(), format!("http://{address}{}", self.path));
+        let response = request.headers(self.headers.clone()).body(self.body.clone()).send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.ok()?;
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Some(Answer {
-            status,
-            headers,
-            body,
-        })
+        Some(Answer { status, headers, body })
     }
 
     /// Sends it.
     pub(crate) async fn send(&self, client: &Client, address: SocketAddr) -> Answer {
-        self.try_send(client, address)
-            .await
-            .unwrap_or_else(|| panic!("{} {}: no answer", self.method, self.path))
+        self.try_send(client, address).await.unwrap_or_else(|| panic!("{} {}: no answer", self.method, self.path))
     }
 }
 
 /// A client without redirects, and with a patience beyond every deadline of the service.
 pub(crate) fn client() -> Client {
     let none = reqwest::redirect::Policy::none();
-    Client::builder()
-        .redirect(none)
-        .timeout(Duration::from_secs(40))
-        .build()
-        .unwrap()
+    Client::builder().redirect(none).timeout(Duration::from_secs(40)).build().unwrap()
 }

@@ -35,37 +35,21 @@ impl Database {
         let admin = super::required("TEST_DATABASE_URL");
         let mut connection = connect(&admin).await;
         let template = template(&admin, &mut connection, config).await;
-        execute(
-            &mut connection,
-            format!("CREATE DATABASE {name} TEMPLATE {template}"),
-        )
-        .await;
+        execute(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         connection.close().await.unwrap();
-        Self {
-            url: at(&admin, name),
-            admin,
-            name: name.to_owned(),
-        }
+        Self { url: at(&admin, name), admin, name: name.to_owned() }
     }
 
     /// Drops it, whoever is still connected.
     pub(crate) async fn remove(&self) {
         let mut connection = connect(&self.admin).await;
-        execute(
-            &mut connection,
-            format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),
-        )
-        .await;
+        execute(&mut connection, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
     }
 }
 
 async fn template(admin: &str, connection: &mut PgConnection, config: &Config) -> String {
     let name = format!("leadline_template_{}", fingerprint());
-    sqlx::query("SELECT pg_advisory_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *connection)
-        .await
-        .unwrap();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await.unwrap();
     let found: Option<i32> = sqlx::query_scalar("SELECT 1 FROM pg_database WHERE datname = $1")
         .bind(&name)
         .fetch_optional(&mut *connection)
@@ -73,49 +57,25 @@ async fn template(admin: &str, connection: &mut PgConnection, config: &Config) -
         .unwrap();
     if found.is_none() {
         let making = format!("{name}_making");
-        execute(
-            connection,
-            format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)"),
-        )
-        .await;
+        execute(connection, format!("DROP DATABASE IF EXISTS {making} WITH (FORCE)")).await;
         execute(connection, format!("CREATE DATABASE {making}")).await;
         let mut config = config.store.clone();
         config.url = SecretString::from(at(admin, &making));
-        let store = Store::connect(
-            &config,
-            "template",
-            1,
-            &Health::default(),
-            &Metrics::new().unwrap(),
-        )
-        .unwrap();
+        let store = Store::connect(&config, "template", 1, &Health::default(), &Metrics::new().unwrap()).unwrap();
         migrate(&store).await.expect("migrations");
         store.close().await;
-        execute(
-            connection,
-            format!("ALTER DATABASE {making} RENAME TO {name}"),
-        )
-        .await;
+        execute(connection, format!("ALTER DATABASE {making} RENAME TO {name}")).await;
     }
-    sqlx::query("SELECT pg_advisory_unlock($1)")
-        .bind(LOCK)
-        .execute(connection)
-        .await
-        .unwrap();
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(connection).await.unwrap();
     name
 }
 
 /// Twelve hex digits of what stands in `migrations/`.
 fn fingerprint() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let hash = files.iter().fold(Sha256::new(), |hash, file| {
-        hash.chain_update(fs::read(file).unwrap())
-    });
+    let hash = files.iter().fold(Sha256::new(), |hash, file| hash.chain_update(fs::read(file).unwrap()));
     hex::encode(hash.finalize())[..12].to_owned()
 }
 
@@ -132,8 +92,5 @@ async fn connect(url: &str) -> PgConnection {
 }
 
 async fn execute(connection: &mut PgConnection, statement: String) {
-    sqlx::query(AssertSqlSafe(statement))
-        .execute(connection)
-        .await
-        .unwrap();
+    sqlx::query(AssertSqlSafe(statement)).execute(connection).await.unwrap();
 }

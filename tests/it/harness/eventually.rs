@@ -24,11 +24,7 @@ where
 }
 
 /// The same with a patience of one's own.
-pub(crate) async fn within<T, E, F>(
-    patience: Duration,
-    what: &str,
-    mut probe: impl FnMut() -> F,
-) -> T
+pub(crate) async fn within<T, E, F>(patience: Duration, what: &str, mut probe: impl FnMut() -> F) -> T
 where
     E: Debug,
     F: Future<Output = Result<T, E>>,

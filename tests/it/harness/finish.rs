@@ -14,18 +14,15 @@ impl Harness {
         if self.workers.is_empty() {
             self.add_worker().await;
         }
-        eventually(
-            "every accepted request ends and every queue is empty",
-            || async {
-                let open = ledger::open(&self.pool, &self.diary).await;
-                let parked = self.count("parked_leads").await;
-                let queued = self.queues.total().await;
-                let done = open.len() <= usize::try_from(self.announced.parked).unwrap()
-                    && parked == self.announced.parked
-                    && queued == 0;
-                holds(done, (open.len(), parked, queued))
-            },
-        )
+        eventually("every accepted request ends and every queue is empty", || async {
+            let open = ledger::open(&self.pool, &self.diary).await;
+            let parked = self.count("parked_leads").await;
+            let queued = self.queues.total().await;
+            let done = open.len() <= usize::try_from(self.announced.parked).unwrap()
+                && parked == self.announced.parked
+                && queued == 0;
+            holds(done, (open.len(), parked, queued))
+        })
         .await;
         for service in std::mem::take(&mut self.apis) {
             service.stop().await;
@@ -33,33 +30,15 @@ impl Harness {
         for service in std::mem::take(&mut self.workers) {
             service.stop().await;
         }
-        assert_eq!(
-            self.queues.total().await,
-            0,
-            "messages were left unacknowledged"
-        );
-        assert_eq!(
-            self.count("buried_leads").await,
-            self.announced.buried,
-            "buried messages"
-        );
+        assert_eq!(self.queues.total().await, 0, "messages were left unacknowledged");
+        assert_eq!(self.count("buried_leads").await, self.announced.buried, "buried messages");
         let mut faults = ledger::faults(&self.pool, &self.diary).await;
         faults.truncate(20);
-        if self.announced.parked == 0
-            || faults.len() > usize::try_from(self.announced.parked).unwrap()
-        {
-            assert!(
-                faults.is_empty(),
-                "the books do not balance:\n  {}",
-                faults.join("\n  ")
-            );
+        if self.announced.parked == 0 || faults.len() > usize::try_from(self.announced.parked).unwrap() {
+            assert!(faults.is_empty(), "the books do not balance:\n  {}", faults.join("\n  "));
         }
         let errors = self.log.errors(&self.announced.errors);
-        assert!(
-            errors.is_empty(),
-            "ERROR lines nobody announced:\n  {}",
-            errors.join("\n  ")
-        );
+        assert!(errors.is_empty(), "ERROR lines nobody announced:\n  {}", errors.join("\n  "));
         self.finished = true;
         self.pool.close().await;
         self.database.remove().await;
@@ -80,16 +59,10 @@ impl Drop for Harness {
         }
         let (database, prefix) = (self.database.clone(), self.config.broker.prefix.clone());
         let cleaner = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 database.remove().await;
-                Queues::connect(&required("TEST_AMQP_URL"), &prefix)
-                    .await
-                    .remove()
-                    .await;
+                Queues::connect(&required("TEST_AMQP_URL"), &prefix).await.remove().await;
             });
         });
         cleaner.join().ok();

@@ -55,12 +55,7 @@ pub(crate) async fn workspace(pool: &PgPool) -> Workspace {
         .unwrap();
     let secret = key(pool, id, "secret", "ll_").await;
     let publishable = key(pool, id, "publishable", "ll_pk_").await;
-    Workspace {
-        id,
-        secret,
-        publishable,
-        domain,
-    }
+    Workspace { id, secret, publishable, domain }
 }
 
 /// A key of a workspace; only its hash is stored.
@@ -88,17 +83,15 @@ pub(crate) async fn link(pool: &PgPool, workspace: &Workspace) -> Link {
         key: id::alphanumerics(7),
         url: "https://example.com/landing".to_owned(),
     };
-    sqlx::query(
-        "INSERT INTO links (id, workspace_id, domain, key, url) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(link.id)
-    .bind(link.workspace_id)
-    .bind(&link.domain)
-    .bind(&link.key)
-    .bind(&link.url)
-    .execute(pool)
-    .await
-    .unwrap();
+    sqlx::query("INSERT INTO links (id, workspace_id, domain, key, url) VALUES ($1, $2, $3, $4, $5)")
+        .bind(link.id)
+        .bind(link.workspace_id)
+        .bind(&link.domain)
+        .bind(&link.key)
+        .bind(&link.url)
+        .execute(pool)
+        .await
+        .unwrap();
     link
 }
 

@@ -60,12 +60,7 @@ pub(crate) async fn leads(pool: &PgPool) -> Vec<LeadRow> {
 
 /// Which accepted requests have no ending yet.
 pub(crate) async fn open(pool: &PgPool, diary: &Diary) -> Vec<Uuid> {
-    let mut wanted: BTreeSet<Uuid> = diary
-        .entries()
-        .iter()
-        .filter(|e| e.accepted())
-        .filter_map(|e| e.id)
-        .collect();
+    let mut wanted: BTreeSet<Uuid> = diary.entries().iter().filter(|e| e.accepted()).filter_map(|e| e.id).collect();
     let ended: Vec<Uuid> = sqlx::query_scalar(
         "SELECT id FROM leads UNION ALL SELECT lead_id FROM buried_leads WHERE lead_id IS NOT NULL \
          UNION ALL SELECT identity::uuid FROM buried_leads WHERE identity ~ '^[0-9a-f]{8}-[0-9a-f-]{27}$'",
@@ -82,33 +77,20 @@ pub(crate) async fn open(pool: &PgPool, diary: &Diary) -> Vec<Uuid> {
 /// Every rule of the promise that the tables can show to be broken.
 pub(crate) async fn faults(pool: &PgPool, diary: &Diary) -> Vec<String> {
     let rows = leads(pool).await;
-    let mut faults: Vec<String> = open(pool, diary)
-        .await
-        .iter()
-        .map(|id| format!("answered 200 and never ended: {id}"))
-        .collect();
-    let by_id: BTreeMap<(Uuid, Uuid), &LeadRow> = rows
-        .iter()
-        .map(|row| ((row.workspace_id, row.id), row))
-        .collect();
+    let mut faults: Vec<String> =
+        open(pool, diary).await.iter().map(|id| format!("answered 200 and never ended: {id}")).collect();
+    let by_id: BTreeMap<(Uuid, Uuid), &LeadRow> = rows.iter().map(|row| ((row.workspace_id, row.id), row)).collect();
     let entries = diary.entries();
     for entry in &entries {
         let row = entry.id.and_then(|id| by_id.get(&(entry.workspace_id, id)));
         faults.extend(row.and_then(|row| contradicts(entry, row)));
-        if entry.status >= 400
-            && entry.status != 503
-            && row.is_some_and(|row| row.ending != "rejected")
-        {
+        if entry.status >= 400 && entry.status != 503 && row.is_some_and(|row| row.ending != "rejected") {
             faults.push(format!("refused with {} and yet {row:?}", entry.status));
         }
     }
-    let known: BTreeSet<(Uuid, Uuid)> = entries
-        .iter()
-        .filter_map(|e| Some((e.workspace_id, e.id?)))
-        .collect();
-    let unasked = rows.iter().filter(|row| {
-        !known.contains(&(row.workspace_id, row.id)) && !diary.is_stranger(&row.customer)
-    });
+    let known: BTreeSet<(Uuid, Uuid)> = entries.iter().filter_map(|e| Some((e.workspace_id, e.id?))).collect();
+    let unasked =
+        rows.iter().filter(|row| !known.contains(&(row.workspace_id, row.id)) && !diary.is_stranger(&row.customer));
     faults.extend(unasked.map(|row| format!("nobody asked for {row:?}")));
     let mut keys = BTreeSet::new();
     for row in rows.iter().filter(|row| row.ending == "recorded") {
@@ -128,14 +110,9 @@ pub(crate) async fn faults(pool: &PgPool, diary: &Diary) -> Vec<String> {
 /// What in a row is not what its request asked for, or not what its caller was told.
 fn contradicts(entry: &Entry, row: &LeadRow) -> Option<String> {
     let lead = entry.lead.as_ref()?;
-    let same_key =
-        row.customer == lead.customer_external_id && row.event_key == event_key(&lead.event_name);
+    let same_key = row.customer == lead.customer_external_id && row.event_key == event_key(&lead.event_name);
     let repeats = entry.ending.as_deref() == Some("duplicate") && row.ending == "recorded";
-    let told = entry
-        .ending
-        .as_deref()
-        .is_none_or(|ending| ending == row.ending)
-        || repeats;
+    let told = entry.ending.as_deref().is_none_or(|ending| ending == row.ending) || repeats;
     let own = repeats || equals(lead, row);
     (!(same_key && told && own)).then(|| format!("{entry:?} became {row:?}"))
 }
@@ -182,11 +159,7 @@ async fn broken_sums(pool: &PgPool) -> Vec<String> {
     let mut faults = Vec::new();
     for (what, statement) in rules {
         let offenders: Vec<String> = sqlx::query_scalar(statement).fetch_all(pool).await.unwrap();
-        faults.extend(
-            offenders
-                .iter()
-                .map(|offender| format!("{what}: {offender}")),
-        );
+        faults.extend(offenders.iter().map(|offender| format!("{what}: {offender}")));
     }
     faults
 }

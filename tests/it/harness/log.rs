@@ -40,30 +40,17 @@ impl Log {
     /// Listens to this thread until dropped.
     pub(crate) fn listen() -> Self {
         let lines = Lines::default();
-        let wanted = Targets::new()
-            .with_target("leadline", Level::INFO)
-            .with_default(Level::WARN);
-        let guard = tracing::subscriber::set_default(
-            Registry::default().with(lines.clone().with_filter(wanted)),
-        );
-        Self {
-            lines,
-            _guard: guard,
-        }
+        let wanted = Targets::new().with_target("leadline", Level::INFO).with_default(Level::WARN);
+        let guard = tracing::subscriber::set_default(Registry::default().with(lines.clone().with_filter(wanted)));
+        Self { lines, _guard: guard }
     }
 
     /// Our own ERROR lines, without those that contain an announced text.
     pub(crate) fn errors(&self, announced: &[&str]) -> Vec<String> {
         let unexpected = |line: &&Line| {
-            line.ours
-                && line.level == Level::ERROR
-                && !announced.iter().any(|text| line.text.contains(text))
+            line.ours && line.level == Level::ERROR && !announced.iter().any(|text| line.text.contains(text))
         };
-        self.all()
-            .iter()
-            .filter(unexpected)
-            .map(|line| line.text.clone())
-            .collect()
+        self.all().iter().filter(unexpected).map(|line| line.text.clone()).collect()
     }
 
     /// Everything heard so far.
@@ -78,11 +65,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut text = Text(target.to_owned());
         event.record(&mut text);
         let ours = target == "leadline" || target.starts_with("leadline::");
-        self.0.lock().unwrap().push(Line {
-            level: *event.metadata().level(),
-            text: text.0,
-            ours,
-        });
+        self.0.lock().unwrap().push(Line { level: *event.metadata().level(), text: text.0, ours });
     }
 }
 

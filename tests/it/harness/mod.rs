@@ -109,10 +109,8 @@ impl Harness {
         let log = Log::listen();
         let amqp = required("TEST_AMQP_URL");
         let name = format!("leadline_test_{}", id::alphanumerics(12).to_lowercase());
-        let mut config = leadline::config::load(Some(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("config/test.toml"),
-        ))
-        .unwrap();
+        let mut config =
+            leadline::config::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/test.toml"))).unwrap();
         let database = Database::create(&name, &config).await;
         let postgres = Proxy::before(&database.url, 5432).await;
         let rabbitmq = Proxy::before(&amqp, 5672).await;
@@ -122,11 +120,7 @@ impl Harness {
         patient(&mut config);
         tune(&mut config);
         assert_eq!(leadline::config::violations(&config), Vec::<String>::new());
-        let pool = PgPoolOptions::new()
-            .max_connections(4)
-            .connect(&database.url)
-            .await
-            .unwrap();
+        let pool = PgPoolOptions::new().max_connections(4).connect(&database.url).await.unwrap();
         let workspace = given::workspace(&pool).await;
         let link = given::link(&pool, &workspace).await;
         Self {
@@ -163,12 +157,8 @@ fn patient(config: &mut Config) {
 }
 
 /// An environment variable that says where an engine is.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told by their caller where the engines are"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests are told by their caller where the engines are")]
 pub(crate) fn required(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: `deploy/dev test` starts the engines and sets it")
-    })
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: `deploy/dev test` starts the engines and sets it"))
 }

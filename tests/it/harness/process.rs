@@ -31,11 +31,7 @@ impl Process {
         let (address, metrics) = (free_address(), free_address());
         let lines = std::env::temp_dir().join(format!("leadline-{}-{role}.log", address.port()));
         let child = Command::new(env!("CARGO_BIN_EXE_leadline"))
-            .args([
-                "--config",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/config/test.toml"),
-                role,
-            ])
+            .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/test.toml"), role])
             .env("DATABASE_URL", config.store.url.expose_secret())
             .env("AMQP_URL", config.broker.url.expose_secret())
             .env("LEADLINE__BROKER__PREFIX", &config.broker.prefix)
@@ -47,17 +43,10 @@ impl Process {
             .stderr(File::create(&lines).unwrap())
             .spawn()
             .unwrap();
-        let process = Self {
-            child,
-            address,
-            lines,
-        };
+        let process = Self { child, address, lines };
         eventually(&format!("leadline {role} ready"), || async {
             let answer = client.get(format!("http://{metrics}/readyz")).send().await;
-            holds(
-                answer.is_ok_and(|answer| answer.status() == 200),
-                process.said(),
-            )
+            holds(answer.is_ok_and(|answer| answer.status() == 200), process.said())
         })
         .await;
         process
@@ -72,32 +61,17 @@ impl Process {
     /// SIGTERM; returns the exit code.
     pub(crate) async fn stop(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let child = Mutex::new(&mut self.child);
         let status = eventually("the process to end", || async {
-            child
-                .lock()
-                .unwrap()
-                .try_wait()
-                .unwrap()
-                .ok_or("still running")
+            child.lock().unwrap().try_wait().unwrap().ok_or("still running")
         });
         status.await.code()
     }
 
     /// Its ERROR lines so far.
     pub(crate) fn errors(&self) -> Vec<String> {
-        self.said()
-            .lines()
-            .filter(|line| line.contains("\"level\":\"ERROR\""))
-            .map(str::to_owned)
-            .collect()
+        self.said().lines().filter(|line| line.contains("\"level\":\"ERROR\"")).map(str::to_owned).collect()
     }
 
     fn said(&self) -> String {
@@ -116,8 +90,5 @@ impl Drop for Process {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

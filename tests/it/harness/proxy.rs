@@ -32,17 +32,10 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Stands before the engine that a URL names.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the proxy's tasks end with the test's runtime"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the proxy's tasks end with the test's runtime")]
     pub(crate) async fn before(url: &str, default_port: u16) -> Self {
         let url = Url::parse(url).unwrap();
-        let target = format!(
-            "{}:{}",
-            url.host_str().unwrap_or("127.0.0.1"),
-            url.port().unwrap_or(default_port)
-        );
+        let target = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(default_port));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, watched) = watch::channel(Mode::Pass);
@@ -82,11 +75,7 @@ async fn serve(near: TcpStream, target: String, mut mode: watch::Receiver<Mode>)
     if *mode.borrow() == Mode::Cut {
         return;
     }
-    if mode
-        .wait_for(|mode| *mode != Mode::Blackhole)
-        .await
-        .is_err()
-    {
+    if mode.wait_for(|mode| *mode != Mode::Blackhole).await.is_err() {
         return;
     }
     let Ok(far) = TcpStream::connect(target).await else {
@@ -105,11 +94,7 @@ async fn serve(near: TcpStream, target: String, mut mode: watch::Receiver<Mode>)
     }
 }
 
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut mode: watch::Receiver<Mode>,
-) {
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         let open = mode.wait_for(|mode| *mode != Mode::Blackhole).await.is_ok();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
@@ -34,15 +34,8 @@ impl Queues {
             .await
             .unwrap_or_else(|error| panic!("TEST_AMQP_URL: RabbitMQ does not answer: {error}"));
         let channel = connection.create_channel().await.unwrap();
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .unwrap();
-        Self {
-            connection,
-            channel,
-            prefix: prefix.to_owned(),
-        }
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        Self { connection, channel, prefix: prefix.to_owned() }
     }
 
     /// The full name of a queue.
@@ -66,54 +59,24 @@ impl Queues {
             let mut confirms = Vec::with_capacity(chunk.len());
             for message in chunk {
                 let properties = properties(Some(&message.id.to_string()), None);
-                confirms.push(
-                    self.send(
-                        &Self::shard(message),
-                        &message.encode().unwrap(),
-                        properties,
-                    )
-                    .await,
-                );
+                confirms.push(self.send(&Self::shard(message), &message.encode().unwrap(), properties).await);
             }
             for confirm in confirms {
-                assert!(
-                    matches!(confirm.await.unwrap(), Confirmation::Ack(None)),
-                    "the broker refused a message"
-                );
+                assert!(matches!(confirm.await.unwrap(), Confirmation::Ack(None)), "the broker refused a message");
             }
         }
     }
 
     /// Publishes any bytes to a queue.
-    pub(crate) async fn publish_bytes(
-        &self,
-        queue: &str,
-        bytes: &[u8],
-        id: Option<&str>,
-        reply_to: Option<&str>,
-    ) {
+    pub(crate) async fn publish_bytes(&self, queue: &str, bytes: &[u8], id: Option<&str>, reply_to: Option<&str>) {
         let confirm = self.send(queue, bytes, properties(id, reply_to)).await;
-        assert!(
-            matches!(confirm.await.unwrap(), Confirmation::Ack(None)),
-            "the broker refused a message"
-        );
+        assert!(matches!(confirm.await.unwrap(), Confirmation::Ack(None)), "the broker refused a message");
     }
 
-    async fn send(
-        &self,
-        queue: &str,
-        bytes: &[u8],
-        properties: BasicProperties,
-    ) -> lapin::PublisherConfirm {
+    async fn send(&self, queue: &str, bytes: &[u8], properties: BasicProperties) -> lapin::PublisherConfirm {
         let name = self.name(queue);
         self.channel
-            .basic_publish(
-                "".into(),
-                name.as_str().into(),
-                BasicPublishOptions::default(),
-                bytes,
-                properties,
-            )
+            .basic_publish("".into(), name.as_str().into(), BasicPublishOptions::default(), bytes, properties)
             .await
             .unwrap()
     }
@@ -121,15 +84,9 @@ impl Queues {
     /// Messages ready in a queue; `None` while it does not exist.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
         let channel = self.connection.create_channel().await.unwrap();
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let name = self.name(queue);
-        let declared = channel
-            .queue_declare(name.as_str().into(), passive, FieldTable::default())
-            .await
-            .ok()?;
+        let declared = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await.ok()?;
         channel.close(200, "".into()).await.ok();
         Some(declared.message_count())
     }
@@ -146,18 +103,10 @@ impl Queues {
     /// Takes `n` messages of a queue without acknowledging and lets them fall back: a crashed consumer.
     pub(crate) async fn bounce(&self, queue: &str, n: usize) {
         let channel = self.connection.create_channel().await.unwrap();
-        channel
-            .basic_qos(u16::try_from(n).unwrap(), BasicQosOptions::default())
-            .await
-            .unwrap();
+        channel.basic_qos(u16::try_from(n).unwrap(), BasicQosOptions::default()).await.unwrap();
         let name = self.name(queue);
         let mut consumer = channel
-            .basic_consume(
-                name.as_str().into(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
+            .basic_consume(name.as_str().into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
             .await
             .unwrap();
         for _ in 0..n {
@@ -169,29 +118,11 @@ impl Queues {
 
     /// A reply queue of the test's own: its name and what arrives in it.
     pub(crate) async fn replies(&self) -> (String, Consumer) {
-        let exclusive = QueueDeclareOptions {
-            exclusive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = self
-            .channel
-            .queue_declare("".into(), exclusive, FieldTable::default())
-            .await
-            .unwrap();
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
-        let consumer = self
-            .channel
-            .basic_consume(
-                queue.name().clone(),
-                "".into(),
-                options,
-                FieldTable::default(),
-            )
-            .await
-            .unwrap();
+        let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let queue = self.channel.queue_declare("".into(), exclusive, FieldTable::default()).await.unwrap();
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consumer =
+            self.channel.basic_consume(queue.name().clone(), "".into(), options, FieldTable::default()).await.unwrap();
         (queue.name().to_string(), consumer)
     }
 
@@ -200,17 +131,11 @@ impl Queues {
         let channel = self.connection.create_channel().await.unwrap();
         for queue in QUEUES {
             let name = self.name(queue);
-            channel
-                .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
-                .await
-                .unwrap();
+            channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
         }
         for exchange in ["leads.v1", "leads.v1.dead"] {
             let name = format!("{}{exchange}", self.prefix);
-            channel
-                .exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default())
-                .await
-                .unwrap();
+            channel.exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
         }
     }
 }

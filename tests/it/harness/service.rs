@@ -53,22 +53,14 @@ impl Harness {
         self.workers.push(service);
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the task ends with the test's runtime"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the test's runtime")]
     async fn run(&self, role: Role) -> Service {
         let app = App::build(&self.config, role).await.unwrap();
         let (metrics, stop) = (app.metrics_address(), Stop::new());
         let address = app.address().unwrap_or(metrics);
         let task = tokio::spawn(app.run(stop.clone()));
         self.ready(metrics).await;
-        Service {
-            address,
-            role,
-            stop,
-            task,
-        }
+        Service { address, role, stop, task }
     }
 
     /// Softly stops the worker started last.
@@ -83,15 +75,8 @@ impl Harness {
 
     async fn ready(&self, metrics: SocketAddr) {
         eventually("readiness", || async {
-            let answer = self
-                .client()
-                .get(format!("http://{metrics}/readyz"))
-                .send()
-                .await;
-            holds(
-                answer.as_ref().is_ok_and(|a| a.status() == 200),
-                format!("{answer:?}"),
-            )
+            let answer = self.client().get(format!("http://{metrics}/readyz")).send().await;
+            holds(answer.as_ref().is_ok_and(|a| a.status() == 200), format!("{answer:?}"))
         })
         .await;
     }

@@ -51,13 +51,7 @@ impl Harness {
     }
 
     /// Any call that may track a lead, noted in the diary.
-    pub(crate) async fn track_as(
-        &self,
-        workspace: &Workspace,
-        api: usize,
-        call: Call,
-        body: &Value,
-    ) -> Answer {
+    pub(crate) async fn track_as(&self, workspace: &Workspace, api: usize, call: Call, body: &Value) -> Answer {
         let answer = call.send(self.client(), self.apis[api].address).await;
         self.diary.note(workspace.id, body, Schema::Server, &answer);
         answer
@@ -70,23 +64,14 @@ impl Harness {
 
     /// The message that a body would become, unresolved.
     pub(crate) fn message(&self, body: &Value) -> LeadMessage {
-        LeadMessage::new(
-            Uuid::now_v7(),
-            self.workspace.id,
-            Utc::now(),
-            ledger::wish(body),
-        )
+        LeadMessage::new(Uuid::now_v7(), self.workspace.id, Utc::now(), ledger::wish(body))
     }
 
     /// The message that a body with a click on the test's link would become.
     pub(crate) fn resolved(&self, body: &Value) -> LeadMessage {
         let mut message = self.message(body);
         let clicked_at = leadline::lead::message::whole_millis(Utc::now());
-        message.resolved = Some(ResolvedClick {
-            link_id: self.link.id,
-            clicked_at,
-            country: None,
-        });
+        message.resolved = Some(ResolvedClick { link_id: self.link.id, clicked_at, country: None });
         message
     }
 
@@ -120,10 +105,7 @@ impl Harness {
 
     /// The row of a lead, if it has one.
     pub(crate) async fn row(&self, id: Uuid) -> Option<LeadRow> {
-        ledger::leads(&self.pool)
-            .await
-            .into_iter()
-            .find(|row| row.id == id)
+        ledger::leads(&self.pool).await.into_iter().find(|row| row.id == id)
     }
 
     /// The rows of a customer.
@@ -135,12 +117,8 @@ impl Harness {
 
     /// The click a stored customer has; `None` without customer.
     pub(crate) async fn customer_click(&self, customer: &str) -> Option<Option<String>> {
-        let row =
-            sqlx::query("SELECT click_id FROM customers WHERE external_id = $1").bind(customer);
-        row.fetch_optional(&self.pool)
-            .await
-            .unwrap()
-            .map(|row| row.get(0))
+        let row = sqlx::query("SELECT click_id FROM customers WHERE external_id = $1").bind(customer);
+        row.fetch_optional(&self.pool).await.unwrap().map(|row| row.get(0))
     }
 
     /// `links.leads` of the test's link.
@@ -155,9 +133,6 @@ impl Harness {
     /// Rows of a table.
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let statement = format!("SELECT count(*) FROM {table}");
-        sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&self.pool).await.unwrap()
     }
 }
