@@ -24,6 +24,9 @@ use crate::reply::{Listener, Reply, Waiters};
 use crate::store::{Question, Store};
 use crate::telemetry::Metrics;
 
+/// How long a request that needs a reply queue waits for one to be opened.
+const REPLY_QUEUE: Duration = Duration::from_secs(1);
+
 /// Accepts leads; clones share everything.
 #[derive(Debug, Clone)]
 pub struct Intake {
@@ -162,7 +165,8 @@ impl Intake {
         until: Instant,
     ) -> Answer {
         let lead_id = message.id;
-        let Some(reply_to) = self.listener.queue() else {
+        let patience = until.min(Instant::now() + REPLY_QUEUE);
+        let Some(reply_to) = self.listener.queue_by(patience).await else {
             return unavailable(lead_id);
         };
         let Some(waiter) = self.waiters.register(message.workspace_id, lead_id) else {

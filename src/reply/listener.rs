@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Reply, Waiters};
@@ -54,6 +55,14 @@ impl Listener {
     #[must_use]
     pub fn queue(&self) -> Option<String> {
         self.queue.borrow().clone()
+    }
+
+    /// The reply queue's name, waiting for it at most until then: it is not known for an instant after
+    /// each connect. Cancel-safe.
+    pub async fn queue_by(&self, until: Instant) -> Option<String> {
+        let mut queue = self.queue.clone();
+        let known = timeout_at(until, queue.wait_for(Option::is_some)).await;
+        known.ok()?.ok().and_then(|name| name.clone())
     }
 
     /// Stops listening; waiters that are left time out.
