@@ -18,7 +18,8 @@ use checks::{banned, between, config_table, drawing, headers, migrations, sizes,
 use imports::{imports, lodgers};
 use source::{files, root};
 
-fn clean(faults: Vec<String>) {
+fn clean(faults: impl IntoIterator<Item = String>) {
+    let faults: Vec<String> = faults.into_iter().collect();
     assert!(faults.is_empty(), "\n  {}\n", faults.join("\n  "));
 }
 
