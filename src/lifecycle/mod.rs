@@ -5,7 +5,9 @@
 mod stop;
 mod tasks;
 mod health;
+mod delays;
 
+pub use delays::Delays;
 pub use health::{Engine, Health};
 pub use stop::Stop;
 pub use tasks::{Ended, Tasks};

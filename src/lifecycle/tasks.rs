@@ -60,10 +60,6 @@ impl Tasks {
     }
 
     /// Starts a task that must run until the stop is asked for, and may give up with a reason.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one supervised spawn everybody else must use"
-    )]
     pub fn spawn_fallible<E: std::fmt::Display>(
         &mut self,
         name: &'static str,

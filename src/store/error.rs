@@ -68,6 +68,23 @@ impl StoreError {
         matches!(self, Self::Away(_) | Self::Silent(_))
     }
 
+    /// Whether the server as a whole does not serve: unreachable, out of resources, stopping, read-only.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Away(source) => source
+                .as_database_error()
+                .and_then(|e| e.code())
+                .is_none_or(|code| {
+                    ["08", "53", "57P", "25006"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                }),
+            Self::Silent(_) => true,
+            Self::Refused { .. } | Self::Conflict { .. } => false,
+        }
+    }
+
     /// Whether trying again at once is right: a deadlock or a serialization failure.
     #[must_use]
     pub fn is_collision(&self) -> bool {

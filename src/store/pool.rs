@@ -59,6 +59,8 @@ impl Store {
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
+                ("enable_material", "off"),
+                ("enable_bitmapscan", "off"),
                 ("plan_cache_mode", "force_generic_plan"),
                 ("jit", "off"),
             ]);
@@ -128,14 +130,15 @@ impl Store {
                 Ok(value)
             }
             Err(error) => {
-                let said_no = error
-                    .as_database_error()
-                    .is_some_and(|e| e.code().is_some_and(|c| !is_outage(&c)));
                 let error = StoreError::classify(error);
-                self.note(said_no || !error.is_away());
+                self.note_error(&error);
                 Err(error)
             }
         }
+    }
+
+    pub(super) fn note_error(&self, error: &StoreError) {
+        self.note(!error.is_outage());
     }
 
     pub(super) fn note(&self, up: bool) {
@@ -164,11 +167,4 @@ impl Store {
             .with_label_values(&[self.name, "used"])
             .set(used.max(0));
     }
-}
-
-/// Classes that mean the server as a whole does not serve: connection, resources, operator, read-only.
-fn is_outage(code: &str) -> bool {
-    ["08", "53", "57P", "25006"]
-        .iter()
-        .any(|class| code.starts_with(class))
 }

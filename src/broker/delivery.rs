@@ -1,0 +1,115 @@
+//! One message as it was received, free of the client library.
+//!
+//! Enters: lapin's delivery. Leaves: a [`Delivery`] or [`ReplyDelivery`]. A header that is missing or of
+//! an unexpected type counts as absent: 3.10 and 4.x differ in what they set on a first delivery.
+//!
+//! **Invariant:** the body is moved, never copied, and never shows in `Debug`.
+
+use std::fmt;
+
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use uuid::Uuid;
+
+use super::Queue;
+
+/// One message taken from a queue of the topology, unsettled.
+pub struct Delivery {
+    /// What to settle it by; meaningful to the inlet that handed it out, and to no other.
+    pub tag: u64,
+    /// The queue it came from.
+    pub queue: Queue,
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// Message id, as its sender set it.
+    pub message_id: Option<String>,
+    /// The reply queue on which its sender waits.
+    pub reply_to: Option<String>,
+    /// How often it came back to its queue before (`x-delivery-count`); 0 if the broker does not say.
+    pub delivery_count: u32,
+    /// The broker's flag: it was handed out before.
+    pub redelivered: bool,
+    /// Why the broker first gave it up (`x-first-death-reason`), in the dead queue.
+    pub death: Option<String>,
+}
+
+/// One message taken from the reply queue; nothing has to be settled.
+pub struct ReplyDelivery {
+    /// Whom it is for.
+    pub id: Option<Uuid>,
+    /// The bytes.
+    pub body: Vec<u8>,
+}
+
+impl Delivery {
+    pub(super) fn new(queue: Queue, from: lapin::message::Delivery) -> Self {
+        let properties = &from.properties;
+        let headers = properties.headers().as_ref();
+        Self {
+            tag: from.delivery_tag,
+            queue,
+            message_id: properties.message_id().as_ref().map(text),
+            reply_to: properties.reply_to().as_ref().map(text),
+            delivery_count: headers.and_then(delivery_count).unwrap_or(0),
+            redelivered: from.redelivered,
+            death: headers.and_then(death),
+            body: from.data,
+        }
+    }
+}
+
+impl ReplyDelivery {
+    pub(super) fn new(from: lapin::message::Delivery) -> Self {
+        let id = from.properties.correlation_id().as_ref();
+        Self {
+            id: id.and_then(|id| Uuid::try_parse(id.as_str()).ok()),
+            body: from.data,
+        }
+    }
+}
+
+fn text(short: &ShortString) -> String {
+    short.as_str().to_owned()
+}
+
+fn delivery_count(headers: &FieldTable) -> Option<u32> {
+    let count = match headers.inner().get("x-delivery-count")? {
+        AMQPValue::LongLongInt(n) => *n,
+        AMQPValue::LongInt(n) => i64::from(*n),
+        AMQPValue::LongUInt(n) => i64::from(*n),
+        AMQPValue::ShortInt(n) => i64::from(*n),
+        AMQPValue::ShortUInt(n) => i64::from(*n),
+        AMQPValue::ShortShortInt(n) => i64::from(*n),
+        AMQPValue::ShortShortUInt(n) => i64::from(*n),
+        _ => return None,
+    };
+    u32::try_from(count).ok()
+}
+
+fn death(headers: &FieldTable) -> Option<String> {
+    match headers.inner().get("x-first-death-reason")? {
+        AMQPValue::LongString(reason) => {
+            Some(String::from_utf8_lossy(reason.as_bytes()).into_owned())
+        }
+        AMQPValue::ShortString(reason) => Some(text(reason)),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("tag", &self.tag)
+            .field("queue", &self.queue)
+            .field("message_id", &self.message_id)
+            .field("delivery_count", &self.delivery_count)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReplyDelivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyDelivery")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

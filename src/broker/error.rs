@@ -1,0 +1,108 @@
+//! The broker's failures, told apart by what the caller can do about them.
+//!
+//! Enters: lapin's errors. Leaves: [`BrokerError`] (permanent or worth another attempt) and
+//! [`PublishError`] (what is known about one message).
+//!
+//! **Invariant:** decisions follow reply codes and variants, never the text of an error.
+
+use lapin::ErrorKind;
+use lapin::protocol::AMQPError;
+use thiserror::Error;
+
+/// Reply code of a login or permission that was refused.
+const ACCESS_REFUSED: u16 = 403;
+/// Reply code of arguments that differ from those of the existing queue or exchange.
+pub(super) const PRECONDITION_FAILED: u16 = 406;
+/// Reply code of a virtual host that does not exist or may not be used.
+const NOT_ALLOWED: u16 = 530;
+
+/// Why the broker did not do what it should.
+#[derive(Debug, Error)]
+pub enum BrokerError {
+    /// It cannot be reached, or ended the connection or channel.
+    #[error("RabbitMQ does not serve: {0}")]
+    Away(#[source] lapin::Error),
+    /// It did not answer in time; the connection is given up.
+    #[error("RabbitMQ did not answer {0} in time")]
+    Silent(&'static str),
+    /// The connection, channel or consumer this belonged to is no more.
+    #[error("{0} is gone")]
+    Gone(&'static str),
+    /// A queue or exchange exists with other arguments. Nothing was changed or deleted.
+    #[error("{queue} exists with other arguments; ours: {ours}; RabbitMQ says: {said}")]
+    Mismatch {
+        /// Name of the queue or exchange.
+        queue: String,
+        /// What we declared.
+        ours: String,
+        /// The broker's sentence.
+        said: String,
+    },
+    /// User, password, permission or virtual host were refused.
+    #[error("RabbitMQ refuses access: {0}")]
+    Refused(String),
+    /// `broker.url` cannot be used.
+    #[error("broker.url: {0}")]
+    Address(String),
+}
+
+impl BrokerError {
+    /// Whether another attempt with the same configuration would fail alike.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            Self::Mismatch { .. } | Self::Refused(_) | Self::Address(_)
+        )
+    }
+
+    /// Whether the arguments of a queue or exchange differ from ours.
+    pub(super) fn is_mismatch(&self) -> bool {
+        matches!(self, Self::Mismatch { .. })
+    }
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(error: lapin::Error) -> Self {
+        match said(&error) {
+            Some(sentence) if [ACCESS_REFUSED, NOT_ALLOWED].contains(&sentence.get_id()) => {
+                Self::Refused(sentence.get_message().to_string())
+            }
+            _ => Self::Away(error),
+        }
+    }
+}
+
+/// The broker's own sentence, if the error is one.
+pub(super) fn said(error: &lapin::Error) -> Option<&AMQPError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(sentence) => Some(sentence),
+        _ => None,
+    }
+}
+
+/// What is known about a message that was not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PublishError {
+    /// It never left: no connection, a blocked one, or no room in the window in time.
+    #[error("the message was not handed to RabbitMQ")]
+    Away,
+    /// It left, and neither confirm nor refusal came in time: it may arrive.
+    #[error("RabbitMQ did not confirm the message in time")]
+    Unconfirmed,
+    /// The queue is full: RabbitMQ refused it.
+    #[error("the queue is full")]
+    Full,
+}
+
+impl PublishError {
+    /// The word in labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Full => "nacked",
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One receiving channel: a consumer per queue, merged into one stream in tag order.
+//!
+//! Enters: queues and a prefetch. Leaves: deliveries, in batches of whatever has arrived; tags settle
+//! them. The broker numbers the deliveries of a channel without a gap, and handing them out in that
+//! order is what makes one acknowledgement cover a whole batch.
+//!
+//! **Invariant:** once anything fails, every delivery this inlet handed out is void: the broker will hand
+//! it out again.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+use tokio_util::sync::DropGuard;
+
+use super::session::Session;
+use super::tags::Tags;
+use super::{BrokerError, Delivery, Queue, Topology};
+
+/// How often a missing tag is looked for; lapin queues deliveries in tag order, so once is enough.
+const ROUNDS: usize = 4;
+
+/// A channel with its consumers. Close it with [`Inlet::close`]; dropping it gives deliveries back too,
+/// but later and without waiting for it.
+#[derive(Debug)]
+pub struct Inlet {
+    session: Arc<Session>,
+    channel: Channel,
+    topology: Topology,
+    queues: Vec<Queue>,
+    sources: Vec<Source>,
+    arrived: VecDeque<Delivery>,
+    tags: Tags,
+    generation: u32,
+    _held: Arc<DropGuard>,
+}
+
+#[derive(Debug)]
+struct Source {
+    queue: Queue,
+    consumer: Consumer,
+}
+
+impl Inlet {
+    pub(super) async fn open(
+        session: Arc<Session>,
+        topology: Topology,
+        queues: &[Queue],
+        prefetch: u16,
+        held: Arc<DropGuard>,
+    ) -> Result<Self, BrokerError> {
+        let channel = session.channel().await?;
+        // Per consumer, not per channel: quorum queues refuse the latter.
+        let qos = channel.basic_qos(prefetch, BasicQosOptions { global: false });
+        session.within("basic.qos", qos).await?;
+        let mut inlet = Self {
+            session,
+            channel,
+            topology,
+            queues: queues.to_vec(),
+            sources: Vec::new(),
+            arrived: VecDeque::new(),
+            tags: Tags::new(),
+            generation: 0,
+            _held: held,
+        };
+        inlet.resume().await?;
+        Ok(inlet)
+    }
+
+    /// Waits for one delivery, then takes what has arrived: at most `max` deliveries of together
+    /// `max_bytes` of body, at least one. Cancel-safe.
+    ///
+    /// # Errors
+    /// The channel or its connection is gone: every delivery taken from it is void.
+    pub async fn receive(
+        &mut self,
+        into: &mut Vec<Delivery>,
+        max: usize,
+        max_bytes: usize,
+    ) -> Result<(), BrokerError> {
+        let session = Arc::clone(&self.session);
+        tokio::select! {
+            biased;
+            () = session.gone() => return Err(BrokerError::Gone("the connection")),
+            arrived = std::future::poll_fn(|cx| self.poll_arrived(cx)) => arrived?,
+        }
+        let mut bytes = 0_usize;
+        for taken in 0..max.max(1) {
+            let Some(next) = self.arrived.front() else {
+                break;
+            };
+            bytes = bytes.saturating_add(next.body.len());
+            if taken > 0 && bytes > max_bytes {
+                break;
+            }
+            self.tags.hand_out(next.tag);
+            into.extend(self.arrived.pop_front());
+        }
+        Ok(())
+    }
+
+    /// How many deliveries have arrived that nobody has received yet.
+    #[must_use]
+    pub fn arrived(&self) -> usize {
+        self.arrived.len()
+    }
+
+    /// Acknowledges settled deliveries: the unbroken run from the lowest unsettled tag at once, the
+    /// rest singly. Tags this inlet never handed out are passed over.
+    ///
+    /// # Errors
+    /// The channel or its connection is gone; whether the acknowledgement arrived is unknown.
+    pub async fn settle(&mut self, tags: &[u64]) -> Result<(), BrokerError> {
+        let acks = self.tags.settle(tags);
+        let channel = &self.channel;
+        let acknowledged = async {
+            if let Some(tag) = acks.up_to {
+                let options = BasicAckOptions { multiple: true };
+                channel.basic_ack(tag, options).await?;
+            }
+            let options = BasicAckOptions::default();
+            let singly = acks.singly.iter();
+            let mut singly: FuturesUnordered<_> =
+                singly.map(|tag| channel.basic_ack(*tag, options)).collect();
+            while let Some(acknowledged) = singly.next().await {
+                acknowledged?;
+            }
+            Ok(())
+        };
+        self.session.within("basic.ack", acknowledged).await
+    }
+
+    /// Stops the flow: nothing new is handed out, what was stays ours. What had arrived before can
+    /// still be received. Does nothing when paused.
+    ///
+    /// # Errors
+    /// The channel or its connection is gone. Not cancel-safe: close the inlet if it was cut short.
+    pub async fn pause(&mut self) -> Result<(), BrokerError> {
+        for source in &self.sources {
+            let options = BasicCancelOptions::default();
+            let cancelled = self.channel.basic_cancel(source.consumer.tag(), options);
+            self.session.within("basic.cancel", cancelled).await?;
+        }
+        let mut sources = std::mem::take(&mut self.sources);
+        for source in &mut sources {
+            let arrived = &mut self.arrived;
+            let rest = async {
+                while let Some(delivery) = source.consumer.next().await {
+                    arrived.push_back(Delivery::new(source.queue, delivery?));
+                }
+                Ok(())
+            };
+            self.session.within("the last deliveries", rest).await?;
+        }
+        self.sort();
+        Ok(())
+    }
+
+    /// Lets deliveries flow again. Does nothing unless paused.
+    ///
+    /// # Errors
+    /// The channel or its connection is gone. Not cancel-safe: close the inlet if it was cut short.
+    pub async fn resume(&mut self) -> Result<(), BrokerError> {
+        if !self.sources.is_empty() {
+            return Ok(());
+        }
+        self.generation = self.generation.wrapping_add(1);
+        for queue in self.queues.clone() {
+            // A name of its own each time: what an earlier consumer took stays apart from it.
+            let tag = format!("{}-{}", queue.as_str(), self.generation);
+            let consuming = self.channel.basic_consume(
+                ShortString::from(self.topology.queue_name(queue)),
+                tag.into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            );
+            let consumer = self.session.within("basic.consume", consuming).await?;
+            self.sources.push(Source { queue, consumer });
+        }
+        Ok(())
+    }
+
+    /// Closes the channel while its consumers live, so that unsettled deliveries go back to their
+    /// places at once.
+    pub async fn close(self) {
+        let closed = self.channel.close(200, "OK".into());
+        if let Err(error) = self.session.within("channel.close", closed).await {
+            tracing::debug!(%error, "channel not closed in good order");
+        }
+    }
+
+    fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokerError>> {
+        for _ in 0..ROUNDS {
+            let before = self.arrived.len();
+            for source in &mut self.sources {
+                source.poll_all(cx, &mut self.arrived)?;
+            }
+            if self.arrived.len() > before {
+                self.sort();
+            }
+            if self.is_gapless() {
+                break;
+            }
+        }
+        if self.arrived.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn sort(&mut self) {
+        self.arrived
+            .make_contiguous()
+            .sort_by_key(|delivery| delivery.tag);
+    }
+
+    fn is_gapless(&self) -> bool {
+        let count = u64::try_from(self.arrived.len()).unwrap_or(u64::MAX);
+        let last = self.arrived.back().map(|delivery| delivery.tag);
+        last.is_none_or(|last| last.saturating_add(1) == self.tags.next().saturating_add(count))
+    }
+}
+
+impl Source {
+    fn poll_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<Delivery>,
+    ) -> Result<(), BrokerError> {
+        loop {
+            match Pin::new(&mut self.consumer).poll_next(cx) {
+                Poll::Ready(Some(delivery)) => into.push_back(Delivery::new(self.queue, delivery?)),
+                Poll::Ready(None) => return Err(BrokerError::Gone("a consumer")),
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+}

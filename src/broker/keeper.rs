@@ -1,0 +1,218 @@
+//! Keeps one connection alive: connects, declares the topology, notices the end, connects again.
+//!
+//! Enters: the configuration and why the connection is needed. Leaves: one [`Session`] after another,
+//! each with the topology declared. Addresses are tried in turn, attempts are spaced by growing pauses.
+//!
+//! **Invariant:** a mismatch ends the task, and so does a refused login before the first success; after
+//! that nothing short of the stop does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use lapin::Event;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use super::session::Session;
+use super::{BrokerError, Topology};
+use crate::config;
+use crate::lifecycle::{Delays, Engine, Health};
+use crate::telemetry::Metrics;
+
+/// How often the state of the connection is looked at, besides its events.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The supervisor of one connection.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    purpose: &'static str,
+    config: config::Broker,
+    topology: Topology,
+    health: Health,
+    metrics: Metrics,
+    closing: CancellationToken,
+    delays: Delays,
+    attempts: usize,
+    up: Option<bool>,
+    up_since: Option<Instant>,
+    served: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        purpose: &'static str,
+        config: &config::Broker,
+        health: &Health,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> Self {
+        Self {
+            purpose,
+            topology: Topology::new(config),
+            delays: Delays::new(config.reconnect_min, config.reconnect_max),
+            config: config.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            closing,
+            attempts: 0,
+            up: None,
+            up_since: None,
+            served: false,
+        }
+    }
+
+    /// The next session with its topology declared; `None` when it is time to close.
+    ///
+    /// # Errors
+    /// Permanent ones only.
+    pub(super) async fn session(&mut self) -> Result<Option<Arc<Session>>, BrokerError> {
+        let addresses = addresses(self.config.url.expose_secret())?;
+        let closing = self.closing.clone();
+        loop {
+            self.pause().await;
+            let Some(address) = addresses.get(self.attempts % addresses.len()) else {
+                return Err(BrokerError::Address("empty".to_owned()));
+            };
+            let attempt = self.attempt(address.clone());
+            let Some(outcome) = closing.run_until_cancelled(attempt).await else {
+                return Ok(None);
+            };
+            let word = if outcome.is_ok() { "ok" } else { "failed" };
+            let labels = [self.purpose, word];
+            self.metrics
+                .broker_connects
+                .with_label_values(&labels)
+                .inc();
+            match outcome {
+                Ok(session) => {
+                    self.up_since = Some(Instant::now());
+                    self.served = true;
+                    self.note(true, "connected");
+                    return Ok(Some(Arc::new(session)));
+                }
+                Err(error) if error.is_mismatch() => return Err(error),
+                Err(error) if error.is_permanent() && !self.served => return Err(error),
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+
+    /// Watches a session until it ends (and is then cut) or it is time to close. Tells `blocked` when
+    /// the broker stops taking messages and when it takes them again.
+    pub(super) async fn watch(&mut self, session: &Session, mut blocked: impl FnMut(bool)) {
+        let mut events = std::pin::pin!(session.events());
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let closing = self.closing.clone();
+        while session.is_connected() {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = session.gone() => break,
+                _ = look.tick() => {}
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        blocked(true);
+                        self.note(false, &format!("it blocks publishers: {reason}"));
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        blocked(false);
+                        self.note(true, "takes messages again");
+                    }
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+        }
+        session.abandon();
+        self.note(false, "connection lost");
+    }
+
+    /// A session that could not be made use of.
+    pub(super) fn failed(&mut self, error: &BrokerError) {
+        self.note(false, &error.to_string());
+    }
+
+    async fn attempt(&self, address: AMQPUri) -> Result<Session, BrokerError> {
+        let name = format!("leadline {}", self.purpose);
+        let (timeout, deadline) = (self.config.connect_timeout, self.config.rpc_timeout);
+        let mut address = address;
+        let heartbeat = self.config.heartbeat.as_secs().max(1);
+        address.query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
+        let session = Session::connect(address, &name, timeout, deadline).await?;
+        let declared = self.topology.declare(&session).await;
+        if declared.is_err() {
+            session.close().await;
+        }
+        declared.map(|()| session)
+    }
+
+    async fn pause(&mut self) {
+        let lived = self.up_since.take().map(|since| since.elapsed());
+        if lived.is_some_and(|lived| lived > self.config.reconnect_max) {
+            self.delays.reset();
+        }
+        if self.attempts > 0 {
+            let pause = tokio::time::sleep(self.delays.next());
+            self.closing.clone().run_until_cancelled(pause).await;
+        }
+        self.attempts = self.attempts.wrapping_add(1);
+    }
+
+    fn note(&mut self, up: bool, why: &str) {
+        let news = self.up != Some(up);
+        self.up = Some(up);
+        self.health.note(Engine::Rabbitmq, up);
+        self.metrics
+            .engine_up
+            .with_label_values(&["rabbitmq"])
+            .set(i64::from(up));
+        match (news, up) {
+            (true, true) => tracing::info!(purpose = self.purpose, why, "rabbitmq serves"),
+            (true, false) => tracing::warn!(purpose = self.purpose, why, "rabbitmq does not serve"),
+            (false, _) => tracing::debug!(purpose = self.purpose, why, up, "rabbitmq as before"),
+        }
+    }
+}
+
+/// Reads the comma-separated addresses. Their text holds a password and stays out of the error.
+fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
+    let read = |address: &str| {
+        let address: AMQPUri = address
+            .trim()
+            .parse()
+            .map_err(|error: String| BrokerError::Address(error))?;
+        match address.scheme {
+            AMQPScheme::AMQP => Ok(address),
+            AMQPScheme::AMQPS => Err(BrokerError::Address(
+                "amqps:// needs TLS, which this build does not have; put a TLS proxy before the broker".to_owned(),
+            )),
+        }
+    };
+    text.split(',').map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_one_by_one() {
+        let read = addresses("amqp://a:b@one:1/%2f, amqp://a:b@two/x").unwrap();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[1].authority.host, "two");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_without_its_password() {
+        for bad in [
+            "amqps://a:secret@one/%2f",
+            "http://a:secret@one",
+            "amqp://a:secret@one,",
+        ] {
+            let error = addresses(bad).unwrap_err();
+            assert!(error.is_permanent());
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

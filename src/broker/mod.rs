@@ -1,0 +1,33 @@
+//! RabbitMQ: the queues and their arguments, confirmed publishing, receiving and settling.
+//!
+//! Enters: a [`Letter`] to publish, tags to settle. Leaves: a confirm, a [`Delivery`], or a
+//! [`BrokerError`]. One connection publishes and another consumes, because a blocked connection
+//! stops everything on it. lapin lives in this room only.
+//!
+//! **Invariant:** every channel has one owner, every answer of the broker a deadline, and nothing that
+//! exists on the broker is ever deleted.
+
+mod error;
+mod queue;
+mod letter;
+mod delivery;
+mod session;
+mod topology;
+mod keeper;
+mod outlet;
+mod publisher;
+mod tags;
+mod inlet;
+mod reply_inlet;
+mod depths;
+mod link;
+
+pub use delivery::{Delivery, ReplyDelivery};
+pub use error::{BrokerError, PublishError};
+pub use inlet::Inlet;
+pub use letter::{Address, Letter};
+pub use link::Link;
+pub use publisher::Publisher;
+pub use queue::Queue;
+pub use reply_inlet::ReplyInlet;
+pub use topology::Topology;

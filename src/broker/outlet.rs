@@ -1,0 +1,199 @@
+//! One publishing channel and the one task that owns it.
+//!
+//! Enters: orders (a letter, its permit, whoever waits for the confirm). Leaves: the broker's word on
+//! each. lapin takes the confirm's number and queues the frames under two locks, so a channel shared by
+//! tasks would mix confirms up; a future that is first polled here does both in one step. The confirm
+//! alone counts: lapin attaches returned messages to the wrong ones.
+//!
+//! **Invariant:** a permit is held from the order to the confirm, or until the connection is gone.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::session::Session;
+use super::{Address, Letter, PublishError, Queue, Topology};
+
+/// Orders taken from the queue at once.
+const BURST: usize = 64;
+const PERSISTENT: u8 = 2;
+const TRANSIENT: u8 = 1;
+
+/// One letter on its way to the channel.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) letter: Letter,
+    pub(super) caller: Caller,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Whoever waits for the word on a letter; learns it also when the order is dropped.
+#[derive(Debug)]
+pub(super) struct Caller {
+    answer: Option<oneshot::Sender<Result<(), PublishError>>>,
+    handed_over: bool,
+}
+
+impl Caller {
+    pub(super) fn new(answer: oneshot::Sender<Result<(), PublishError>>) -> Self {
+        Self {
+            answer: Some(answer),
+            handed_over: false,
+        }
+    }
+
+    /// Nobody waits.
+    pub(super) fn nobody() -> Self {
+        Self {
+            answer: None,
+            handed_over: false,
+        }
+    }
+
+    fn tell(&mut self, word: Result<(), PublishError>) {
+        if let Some(answer) = self.answer.take()
+            && answer.send(word).is_err()
+        {
+            tracing::trace!("the confirm came after its caller had gone");
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let unknown = if self.handed_over {
+            PublishError::Unconfirmed
+        } else {
+            PublishError::Away
+        };
+        self.tell(Err(unknown));
+    }
+}
+
+/// What a channel task works on: one channel of one session.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) session: Arc<Session>,
+    pub(super) channel: Channel,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) routes: Arc<Routes>,
+}
+
+/// Works through outlets, one after another, as connections come and go.
+pub(super) async fn serve(mut outlets: mpsc::Receiver<Outlet>) {
+    while let Some(outlet) = outlets.recv().await {
+        outlet.run().await;
+    }
+}
+
+impl Outlet {
+    /// Publishes until nobody can order any more and every confirm is in, or the session is over.
+    async fn run(self) {
+        let Self {
+            session,
+            channel,
+            mut orders,
+            routes,
+        } = self;
+        let mut gone = std::pin::pin!(session.gone());
+        let mut burst = Vec::with_capacity(BURST);
+        let mut under_way = FuturesUnordered::new();
+        let mut open = true;
+        while open || !under_way.is_empty() {
+            tokio::select! {
+                () = &mut gone => break,
+                alive = under_way.next(), if !under_way.is_empty() => {
+                    if alive == Some(false) {
+                        session.abandon();
+                    }
+                }
+                taken = orders.recv_many(&mut burst, BURST), if open => {
+                    open = taken > 0;
+                    under_way.extend(burst.drain(..).map(|order| send(&channel, &routes, order)));
+                }
+            }
+        }
+    }
+}
+
+/// Publishes one letter and waits for the broker's word. Returns whether the channel lives.
+async fn send(channel: &Channel, routes: &Routes, order: Order) -> bool {
+    let Order {
+        letter,
+        mut caller,
+        permit,
+    } = order;
+    let Some((exchange, key)) = routes.of(&letter.to) else {
+        return true;
+    };
+    let properties = properties(&letter);
+    let options = BasicPublishOptions::default();
+    caller.handed_over = true;
+    let published = channel.basic_publish(exchange, key, options, &letter.body, properties);
+    let confirmed = match published.await {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    drop(permit);
+    match confirmed {
+        Ok(Confirmation::Ack(_)) => caller.tell(Ok(())),
+        Ok(Confirmation::Nack(_)) => caller.tell(Err(PublishError::Full)),
+        Ok(Confirmation::NotRequested) => return false,
+        Err(error) => {
+            tracing::debug!(%error, "publishing channel lost");
+            return false;
+        }
+    }
+    true
+}
+
+fn properties(letter: &Letter) -> BasicProperties {
+    let id = ShortString::from(letter.id.as_hyphenated().to_string());
+    let properties = BasicProperties::default().with_content_type("application/json".into());
+    match &letter.to {
+        Address::Reply(_) => properties
+            .with_delivery_mode(TRANSIENT)
+            .with_correlation_id(id),
+        Address::Queue(_) => {
+            let properties = properties
+                .with_delivery_mode(PERSISTENT)
+                .with_message_id(id);
+            match letter.reply_to.as_deref().map(ShortString::try_new) {
+                Some(Ok(queue)) => properties.with_reply_to(queue),
+                _ => properties,
+            }
+        }
+    }
+}
+
+/// Exchange and routing key of every address.
+#[derive(Debug)]
+pub(super) struct Routes {
+    exchange: ShortString,
+    dead: ShortString,
+}
+
+impl Routes {
+    pub(super) fn new(topology: &Topology) -> Self {
+        Self {
+            exchange: topology.exchange().into(),
+            dead: topology.dead_exchange().into(),
+        }
+    }
+
+    fn of(&self, address: &Address) -> Option<(ShortString, ShortString)> {
+        match address {
+            Address::Queue(Queue::Dead) => Some((self.dead.clone(), Queue::Dead.as_str().into())),
+            Address::Queue(queue) => Some((self.exchange.clone(), queue.as_str().into())),
+            Address::Reply(queue) => {
+                let key = ShortString::try_new(queue.as_str()).ok()?;
+                Some((ShortString::default(), key))
+            }
+        }
+    }
+}

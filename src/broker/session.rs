@@ -1,0 +1,173 @@
+//! One connection to the broker, from handshake to end, with a deadline around every answer.
+//!
+//! lapin waits without end for a silent peer, and a connection it is waiting on cannot be taken from
+//! it. So we keep a second handle on the socket: cutting it makes lapin's thread end and every one of
+//! its promises fail.
+//!
+//! **Invariant:** an answer that does not come in time ends the connection; no attempt to connect
+//! leaves a thread or a socket behind.
+
+use std::future::Future;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::Stream;
+use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
+use lapin::uri::AMQPUri;
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
+use tokio_util::sync::CancellationToken;
+
+use super::BrokerError;
+
+/// One connection; whoever holds it may open channels on it.
+#[derive(Debug)]
+pub(super) struct Session {
+    connection: Connection,
+    wire: Wire,
+    gone: CancellationToken,
+    deadline: Duration,
+}
+
+impl Session {
+    /// Connects within `timeout`; later answers must come within `deadline`. Cancel-safe.
+    pub(super) async fn connect(
+        uri: AMQPUri,
+        name: &str,
+        timeout: Duration,
+        deadline: Duration,
+    ) -> Result<Self, BrokerError> {
+        let attempt = Attempt(Some(Wire::default()));
+        let wire = attempt.0.clone().unwrap_or_default();
+        let options = ConnectionProperties::default().with_connection_name(name.into());
+        let kept = wire.clone();
+        let connecting = Connection::connector(
+            uri,
+            lapin::runtime::default_runtime()?,
+            async move |uri: AMQPUri, runtime| {
+                let opened = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+                let stream = tokio::time::timeout(timeout, opened)
+                    .await
+                    .map_err(io::Error::from)??;
+                if let AsyncTcpStream::Plain(plain) = &stream {
+                    kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into())?;
+                }
+                Ok(stream)
+            },
+            options,
+        );
+        let connection = tokio::time::timeout(timeout, Box::pin(connecting))
+            .await
+            .map_err(|_| BrokerError::Silent("connection.open"))??;
+        attempt.succeeded();
+        Ok(Self {
+            connection,
+            wire,
+            gone: CancellationToken::new(),
+            deadline,
+        })
+    }
+
+    /// Opens a channel.
+    pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
+        self.within("channel.open", self.connection.create_channel())
+            .await
+    }
+
+    /// Awaits one answer of the broker; if it does not come in time, the session is over.
+    pub(super) async fn within<T>(
+        &self,
+        what: &'static str,
+        answer: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, BrokerError> {
+        tokio::select! {
+            biased;
+            () = self.gone.cancelled() => Err(BrokerError::Gone("the connection")),
+            answer = answer => answer.map_err(BrokerError::from),
+            () = tokio::time::sleep(self.deadline) => {
+                self.abandon();
+                Err(BrokerError::Silent(what))
+            }
+        }
+    }
+
+    /// What the broker says about the connection. To be taken once: listeners share one queue.
+    pub(super) fn events(&self) -> impl Stream<Item = Event> + Send {
+        self.connection.events_listener()
+    }
+
+    /// Whether lapin still believes in the connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// Resolves once the session is over.
+    pub(super) async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+
+    /// Ends the session at once: the socket is cut, whatever waits on it fails.
+    pub(super) fn abandon(&self) {
+        self.gone.cancel();
+        self.wire.cut();
+    }
+
+    /// Ends the session in good order, or at its deadline without.
+    pub(super) async fn close(&self) {
+        let closed = self.within("connection.close", self.connection.close(200, "OK".into()));
+        if let Err(error) = closed.await {
+            tracing::debug!(%error, "connection not closed in good order");
+        }
+        self.abandon();
+    }
+}
+
+/// A second handle on the socket of a connection; clones share it.
+#[derive(Debug, Clone, Default)]
+struct Wire(Arc<Mutex<Socket>>);
+
+#[derive(Debug, Default)]
+struct Socket {
+    stream: Option<TcpStream>,
+    cut: bool,
+}
+
+impl Wire {
+    fn keep(&self, stream: TcpStream) -> io::Result<()> {
+        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if socket.cut {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        socket.stream = Some(stream);
+        Ok(())
+    }
+
+    fn cut(&self) {
+        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.cut = true;
+        if let Some(stream) = socket.stream.take()
+            && let Err(error) = stream.shutdown(Shutdown::Both)
+        {
+            tracing::trace!(%error, "socket was closed already");
+        }
+    }
+}
+
+/// Cuts the wire unless the attempt succeeds, also when its future is dropped.
+struct Attempt(Option<Wire>);
+
+impl Attempt {
+    fn succeeded(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(wire) = &self.0 {
+            wire.cut();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Which delivery tags of one channel were handed out and settled, and how to acknowledge the next ones.
+//!
+//! Enters: tags handed out, tags settled. Leaves: one multiple acknowledgement for the unbroken run of
+//! settled tags, and single ones for the rest.
+//!
+//! **Invariant:** a multiple acknowledgement never covers a tag that is not settled, and never names one
+//! that was acknowledged before (the broker would take that for "everything" and close the channel).
+
+use std::collections::BTreeSet;
+
+/// The books of one channel.
+#[derive(Debug)]
+pub(super) struct Tags {
+    /// The lowest tag not settled yet; tags of a channel start at 1.
+    lowest: u64,
+    /// The highest tag handed out.
+    highest: u64,
+    /// Settled tags above `lowest`.
+    settled: BTreeSet<u64>,
+}
+
+/// What to acknowledge.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Acks {
+    /// This tag and everything below it.
+    pub(super) up_to: Option<u64>,
+    /// These tags, one by one.
+    pub(super) singly: Vec<u64>,
+}
+
+impl Tags {
+    pub(super) fn new() -> Self {
+        Self {
+            lowest: 1,
+            highest: 0,
+            settled: BTreeSet::new(),
+        }
+    }
+
+    /// The tag that must come next if none is missing.
+    pub(super) fn next(&self) -> u64 {
+        self.highest.saturating_add(1)
+    }
+
+    /// Notes that a tag was handed out.
+    pub(super) fn hand_out(&mut self, tag: u64) {
+        self.highest = self.highest.max(tag);
+    }
+
+    /// Notes settled tags. Tags never handed out, or settled before, are passed over.
+    pub(super) fn settle(&mut self, tags: &[u64]) -> Acks {
+        let mut fresh: Vec<u64> = tags.to_vec();
+        fresh.retain(|tag| (self.lowest..=self.highest).contains(tag) && self.settled.insert(*tag));
+        fresh.sort_unstable();
+        let start = self.lowest;
+        while self.settled.remove(&self.lowest) {
+            self.lowest = self.lowest.saturating_add(1);
+        }
+        let in_run = fresh.partition_point(|tag| *tag < self.lowest);
+        let singly = fresh.split_off(in_run);
+        debug_assert!(self.lowest == start || !fresh.is_empty());
+        Acks {
+            up_to: fresh.last().copied(),
+            singly,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handed_out(count: u64) -> Tags {
+        let mut tags = Tags::new();
+        (1..=count).for_each(|tag| tags.hand_out(tag));
+        tags
+    }
+
+    fn acks(up_to: Option<u64>, singly: &[u64]) -> Acks {
+        Acks {
+            up_to,
+            singly: singly.to_vec(),
+        }
+    }
+
+    #[test]
+    fn an_unbroken_run_is_one_acknowledgement() {
+        let mut tags = handed_out(5);
+        assert_eq!(tags.settle(&[3, 1, 2]), acks(Some(3), &[]));
+        assert_eq!(tags.settle(&[5, 4]), acks(Some(5), &[]));
+    }
+
+    #[test]
+    fn a_gap_is_never_covered() {
+        let mut tags = handed_out(6);
+        assert_eq!(tags.settle(&[1, 3, 4]), acks(Some(1), &[3, 4]));
+        assert_eq!(tags.settle(&[6]), acks(None, &[6]));
+        // 3 and 4 are acknowledged already, so the run must not name 4.
+        assert_eq!(tags.settle(&[2]), acks(Some(2), &[]));
+        assert_eq!(tags.settle(&[5]), acks(Some(5), &[]));
+        assert_eq!(tags.next(), 7);
+        tags.hand_out(7);
+        assert_eq!(tags.settle(&[7]), acks(Some(7), &[]));
+    }
+
+    #[test]
+    fn unknown_and_repeated_tags_are_passed_over() {
+        let mut tags = handed_out(2);
+        assert_eq!(tags.settle(&[0, 2, 2, 9]), acks(None, &[2]));
+        assert_eq!(tags.settle(&[2]), Acks::default());
+        assert_eq!(tags.settle(&[1, 1]), acks(Some(1), &[]));
+        assert_eq!(tags.settle(&[1, 2]), Acks::default());
+    }
+}

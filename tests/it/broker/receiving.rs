@@ -1,0 +1,197 @@
+//! Receiving and settling: batches, gaps, pauses, returns.
+//!
+//! **Invariant:** what is not settled comes back, once per close, in its place.
+
+use leadline::broker::{Delivery, Publisher, Queue};
+
+use super::set_up::{Mode, Site, Wire, eventually, in_time, is_silent, letter, receive};
+
+async fn publish(publisher: &Publisher, queue: Queue, count: usize) {
+    for n in 0..count {
+        publisher
+            .publish(letter(queue, &n.to_string()))
+            .await
+            .unwrap();
+    }
+}
+
+fn bodies(deliveries: &[Delivery]) -> Vec<String> {
+    let text = |d: &Delivery| String::from_utf8(d.body.clone()).unwrap();
+    deliveries.iter().map(text).collect()
+}
+
+fn tags(deliveries: &[Delivery]) -> Vec<u64> {
+    deliveries.iter().map(|d| d.tag).collect()
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_count_and_bytes_and_never_empty() {
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    let link = site.link();
+    for body in ["aaaa", "bbbb", "cc", "d"] {
+        publisher.publish(letter(Queue::Wait, body)).await.unwrap();
+    }
+    let mut inlet = link.open(&[Queue::Wait], 10).await.unwrap();
+    eventually("all arrived", async || {
+        let mut first = Vec::new();
+        if inlet.arrived() == 0 {
+            inlet.receive(&mut first, 1, 1).await.unwrap();
+            assert_eq!(bodies(&first), ["aaaa"], "one is taken whatever its size");
+        }
+        inlet.arrived() == 3
+    })
+    .await;
+    let mut batch = Vec::new();
+    inlet.receive(&mut batch, 10, 6).await.unwrap();
+    assert_eq!(bodies(&batch), ["bbbb", "cc"]);
+    inlet.receive(&mut batch, 10, 6).await.unwrap();
+    assert_eq!(bodies(&batch), ["bbbb", "cc", "d"]);
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
+async fn settling_with_gaps_settles_exactly_what_it_names() {
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    let link = site.link();
+    for shard in Queue::SHARDS {
+        publish(&publisher, shard, 25).await;
+    }
+    let mut inlet = link.open(&Queue::SHARDS, 50).await.unwrap();
+    let taken = receive(&mut inlet, 100).await;
+    assert_eq!(tags(&taken), (1..=100).collect::<Vec<u64>>());
+    let (even, odd): (Vec<u64>, Vec<u64>) = (1..=100).partition(|tag| tag % 2 == 0);
+    let (kept, odd) = odd.split_at(10);
+    inlet.settle(&even).await.unwrap();
+    inlet.settle(odd).await.unwrap();
+    inlet.settle(&[kept[0], kept[2]]).await.unwrap();
+    inlet.close().await;
+
+    let mut unsettled: Vec<(Queue, Vec<u8>)> = taken
+        .into_iter()
+        .filter(|d| kept.contains(&d.tag) && ![kept[0], kept[2]].contains(&d.tag))
+        .map(|d| (d.queue, d.body))
+        .collect();
+    let mut inlet = link.open(&Queue::SHARDS, 50).await.unwrap();
+    let back = receive(&mut inlet, 8).await;
+    assert!(back.iter().all(|d| d.redelivered && d.delivery_count == 1));
+    let mut back: Vec<(Queue, Vec<u8>)> = back.into_iter().map(|d| (d.queue, d.body)).collect();
+    back.sort();
+    unsettled.sort();
+    assert_eq!(back, unsettled);
+    assert!(is_silent(&mut inlet).await);
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
+async fn a_pause_keeps_deliveries_and_a_resume_lets_new_ones_in() {
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    let link = site.link();
+    publish(&publisher, Queue::Wait, 5).await;
+    let mut inlet = link
+        .open(&[Queue::Wait, Queue::Shard(0)], 10)
+        .await
+        .unwrap();
+    let held = receive(&mut inlet, 2).await;
+    inlet.pause().await.unwrap();
+    inlet.pause().await.unwrap();
+    publisher
+        .publish(letter(Queue::Wait, "later"))
+        .await
+        .unwrap();
+    let arrived_before = inlet.arrived();
+    let early = receive(&mut inlet, arrived_before).await;
+    assert!(is_silent(&mut inlet).await);
+
+    // Nobody else gets what is ours, and what is ours can still be settled.
+    let mut other = link.open(&[Queue::Wait], 10).await.unwrap();
+    let rest = receive(&mut other, 4 - arrived_before).await;
+    assert!(bodies(&rest).contains(&"later".to_owned()));
+    assert!(rest.iter().all(|d| d.delivery_count == 0), "{rest:?}");
+    assert!(is_silent(&mut other).await);
+    other.settle(&tags(&rest)).await.unwrap();
+    other.close().await;
+    inlet.settle(&tags(&held)).await.unwrap();
+    inlet.settle(&tags(&early)).await.unwrap();
+
+    inlet.resume().await.unwrap();
+    inlet.resume().await.unwrap();
+    publisher
+        .publish(letter(Queue::Shard(0), "new"))
+        .await
+        .unwrap();
+    let new = receive(&mut inlet, 1).await;
+    assert_eq!(bodies(&new), ["new"]);
+    assert_eq!(new[0].delivery_count, 0);
+    inlet.settle(&tags(&new)).await.unwrap();
+    inlet.close().await;
+    let mut inlet = link
+        .open(&[Queue::Wait, Queue::Shard(0)], 10)
+        .await
+        .unwrap();
+    assert!(is_silent(&mut inlet).await, "everything was settled");
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
+async fn a_close_returns_deliveries_to_their_places() {
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    let link = site.link();
+    publish(&publisher, Queue::Shard(1), 10).await;
+    for expected in 0..3 {
+        let mut inlet = link.open(&[Queue::Shard(1)], 6).await.unwrap();
+        let taken = receive(&mut inlet, 6).await;
+        assert_eq!(bodies(&taken), ["0", "1", "2", "3", "4", "5"]);
+        assert!(
+            taken.iter().all(|d| d.delivery_count == expected),
+            "{taken:?}"
+        );
+        if expected == 2 {
+            inlet.settle(&tags(&taken)).await.unwrap();
+            let rest = receive(&mut inlet, 4).await;
+            assert_eq!(bodies(&rest), ["6", "7", "8", "9"]);
+            assert!(rest.iter().all(|d| d.delivery_count == 0));
+            inlet.settle(&tags(&rest)).await.unwrap();
+        }
+        inlet.close().await;
+    }
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
+async fn a_cut_connection_ends_the_inlet_and_the_deliveries_come_back() {
+    let wire = Wire::new().await;
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    publish(&publisher, Queue::Wait, 3).await;
+    site.config.url = wire.url().into();
+    let link = site.link();
+    let mut inlet = link.open(&[Queue::Wait], 10).await.unwrap();
+    let taken = receive(&mut inlet, 3).await;
+    wire.set(Mode::Cut);
+    let mut more = Vec::new();
+    let ended = in_time("the end", inlet.receive(&mut more, 1, 1)).await;
+    assert!(ended.is_err() && more.is_empty());
+    assert!(inlet.settle(&tags(&taken)).await.is_err());
+    inlet.close().await;
+    wire.set(Mode::Open);
+    let mut inlet = in_time("open again", link.open(&[Queue::Wait], 10))
+        .await
+        .unwrap();
+    let again = receive(&mut inlet, 3).await;
+    assert!(again.iter().all(|d| d.redelivered && d.delivery_count == 1));
+    inlet.settle(&tags(&again)).await.unwrap();
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
