@@ -18,47 +18,48 @@ use checks::{banned, between, config_table, drawing, headers, migrations, sizes,
 use imports::{imports, lodgers};
 use source::{files, root};
 
-fn clean(faults: &[String]) {
+fn clean(faults: impl IntoIterator<Item = String>) {
+    let faults: Vec<String> = faults.into_iter().collect();
     assert!(faults.is_empty(), "\n  {}\n", faults.join("\n  "));
 }
 
 #[test]
 fn every_room_imports_only_what_its_row_allows() {
-    clean(&imports(&files("src", ".rs")));
+    clean(imports(&files("src", ".rs")));
 }
 
 #[test]
 fn foreign_crates_stay_in_their_rooms() {
-    clean(&lodgers(&files("src", ".rs")));
+    clean(lodgers(&files("src", ".rs")));
 }
 
 #[test]
 fn every_source_file_has_a_header_and_a_moderate_size() {
-    clean(&headers(&files("src", ".rs").into_iter().filter(|s| s.path != "src/main.rs").collect::<Vec<_>>()));
-    clean(&headers(&files("tests", ".rs")));
-    clean(&sizes(&files("src", ".rs")));
-    clean(&sizes(&files("tests", ".rs")));
+    clean(headers(&files("src", ".rs").into_iter().filter(|s| s.path != "src/main.rs").collect::<Vec<_>>()));
+    clean(headers(&files("tests", ".rs")));
+    clean(sizes(&files("src", ".rs")));
+    clean(sizes(&files("tests", ".rs")));
 }
 
 #[test]
 fn transactions_begin_in_one_place() {
-    clean(&transactions(&files("src", ".rs")));
+    clean(transactions(&files("src", ".rs")));
 }
 
 #[test]
 fn tests_wait_in_one_place_and_none_is_skipped() {
     let mut sources = files("tests", ".rs");
-    clean(&banned(&sources, &["sleep("], "tests/it/harness/eventually.rs"));
+    clean(banned(&sources, &["sleep("], "tests/it/harness/eventually.rs"));
     sources.extend(files("src", ".rs"));
     sources.extend(files("benches", ".rs"));
-    clean(&banned(&sources, &["#[ignore", "TODO", "FIXME", "#[allow(", "#![allow("], ""));
+    clean(banned(&sources, &["#[ignore", "TODO", "FIXME", "#[allow(", "#![allow("], ""));
 }
 
 #[test]
 fn nothing_names_a_place_on_some_machine() {
     let mut sources = files("src", "");
     sources.extend(["tests", "migrations", "config", "benches"].iter().flat_map(|f| files(f, "")));
-    clean(&banned(&sources, &["/work/", "/home/", "/root/", "/Users/"], ""));
+    clean(banned(&sources, &["/work/", "/home/", "/root/", "/Users/"], ""));
 }
 
 #[test]
@@ -67,12 +68,12 @@ fn the_drawing_shows_the_rooms_that_exist() {
     let lib = sources.iter().find(|s| s.path == "src/lib.rs").unwrap();
     let rooms =
         sources.iter().map(|s| s.room().to_owned()).filter(|r| !["lib", "main"].contains(&r.as_str())).collect();
-    clean(&drawing(lib, &rooms));
+    clean(drawing(lib, &rooms));
 }
 
 #[test]
 fn every_migration_says_why_in_its_first_line() {
-    clean(&migrations(&files("migrations", ".sql")));
+    clean(migrations(&files("migrations", ".sql")));
 }
 
 #[test]

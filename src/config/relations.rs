@@ -8,11 +8,19 @@ use std::time::Duration;
 
 use super::Config;
 
+type Rule = (bool, &'static str);
+
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
-    let Config { http, intake, broker, worker, store, reply, lifecycle, .. } = config;
-    let rules = [
+    let rules = deadlines(config).into_iter().chain(lanes(config)).chain(bounds(config));
+    rules.filter(|(holds, _)| !holds).map(|(_, why)| why.to_owned()).collect()
+}
+
+/// What must be over before something else is.
+fn deadlines(config: &Config) -> Vec<Rule> {
+    let Config { intake, broker, worker, store, lifecycle, .. } = config;
+    vec![
         (
             intake.resolve_timeout < intake.wait_timeout,
             "intake.resolve_timeout must be shorter than intake.wait_timeout: a wait request resolves first",
@@ -33,6 +41,13 @@ pub fn violations(config: &Config) -> Vec<String> {
             store.commit_deadline < lifecycle.stop_budget,
             "store.commit_deadline must be shorter than lifecycle.stop_budget: the open batch is committed before the exit",
         ),
+    ]
+}
+
+/// What lets a lane make progress.
+fn lanes(config: &Config) -> Vec<Rule> {
+    let Config { http, worker, .. } = config;
+    vec![
         (
             usize::from(worker.prefetch) >= worker.batch,
             "worker.prefetch must be at least worker.batch: a batch could never fill",
@@ -56,6 +71,13 @@ pub fn violations(config: &Config) -> Vec<String> {
             worker.suspect_after >= 2 && worker.bury_after >= 2,
             "worker.suspect_after and worker.bury_after must be at least 2: one redelivery is no suspicion",
         ),
+    ]
+}
+
+/// What must fit into something else.
+fn bounds(config: &Config) -> Vec<Rule> {
+    let Config { intake, broker, store, reply, .. } = config;
+    vec![
         (broker.reconnect_min <= broker.reconnect_max, "broker.reconnect_min must not exceed broker.reconnect_max"),
         (broker.publishers >= 1 && broker.window >= 1, "broker.publishers and broker.window must be at least 1"),
         (
@@ -82,8 +104,7 @@ pub fn violations(config: &Config) -> Vec<String> {
         ),
         (store.statement_timeout >= store.lock_timeout, "store.lock_timeout must not exceed store.statement_timeout"),
         (store.key_ttl <= store.key_ttl_away, "store.key_ttl must not exceed store.key_ttl_away"),
-    ];
-    rules.into_iter().filter(|(holds, _)| !holds).map(|(_, why)| why.to_owned()).collect()
+    ]
 }
 
 #[cfg(test)]

@@ -292,57 +292,26 @@ async fn hosts_that_are_not_allowed_are_refused() {
 async fn track_click_refuses_what_no_link_has() {
     let house = Harness::without_worker().await;
     let (domain, key) = (house.link.domain.clone(), house.link.key.clone());
+    let fault = |body: Value, message: &str| (body, 422, "unprocessable_entity", message.to_owned());
+    let missing = |body: Value, message: &str| (body, 404, "not_found", message.to_owned());
+    let domainless = "invalid_type: domain: domain is required.";
+    let keyless = "invalid_type: key: key is required.";
+    let no_string =
+        |path: &str, kind: &str| format!("invalid_type: {path}: Invalid input: expected string, received {kind}");
     let rows = [
-        (json!({}), 422, "unprocessable_entity", "invalid_type: domain: domain is required.".to_owned()),
-        (
-            json!({"domain": 1, "key": key}),
-            422,
-            "unprocessable_entity",
-            "invalid_type: domain: domain is required.".to_owned(),
-        ),
-        (
-            json!({"domain": "nodots", "key": key}),
-            422,
-            "unprocessable_entity",
-            "invalid_type: domain: domain is required.".to_owned(),
-        ),
-        (json!({"domain": domain}), 422, "unprocessable_entity", "invalid_type: key: key is required.".to_owned()),
-        (
-            json!({"domain": domain, "key": null}),
-            422,
-            "unprocessable_entity",
-            "invalid_type: key: key is required.".to_owned(),
-        ),
-        (
-            json!({"domain": domain, "key": key, "url": 1}),
-            422,
-            "unprocessable_entity",
-            "invalid_type: url: Invalid input: expected string, received number".to_owned(),
-        ),
-        (
-            json!({"domain": domain, "key": key, "referrer": []}),
-            422,
-            "unprocessable_entity",
-            "invalid_type: referrer: Invalid input: expected string, received array".to_owned(),
-        ),
-        (
-            json!({"domain": domain, "key": "a\u{0}"}),
-            422,
-            "unprocessable_entity",
-            "custom: key: Text must not contain NUL characters".to_owned(),
-        ),
-        (
+        fault(json!({}), domainless),
+        fault(json!({"domain": 1, "key": key}), domainless),
+        fault(json!({"domain": "nodots", "key": key}), domainless),
+        fault(json!({"domain": domain}), keyless),
+        fault(json!({"domain": domain, "key": null}), keyless),
+        fault(json!({"domain": domain, "key": key, "url": 1}), &no_string("url", "number")),
+        fault(json!({"domain": domain, "key": key, "referrer": []}), &no_string("referrer", "array")),
+        fault(json!({"domain": domain, "key": "a\u{0}"}), "custom: key: Text must not contain NUL characters"),
+        missing(
             json!({"domain": domain, "key": "nothing"}),
-            404,
-            "not_found",
-            format!("Link not found for domain: {domain} and key: nothing."),
+            &format!("Link not found for domain: {domain} and key: nothing."),
         ),
-        (
-            json!({"domain": "localhost:3000", "key": "x"}),
-            404,
-            "not_found",
-            "Link not found for domain:  and key: x.".to_owned(),
-        ),
+        missing(json!({"domain": "localhost:3000", "key": "x"}), "Link not found for domain:  and key: x."),
     ];
     for (body, status, code, message) in rows {
         cors(house.call(Call::post("/track/click", &body)).await.refused(status, code, &message));

@@ -73,7 +73,8 @@ impl Site {
         self.stop.ask();
         let Self { stop, tasks, config, .. } = self;
         let force = async {
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            let patience = tokio::time::timeout(Duration::from_secs(10), std::future::pending::<()>());
+            patience.await.unwrap_err();
             stop.force();
             std::future::pending::<()>().await;
         };
@@ -139,8 +140,9 @@ pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
 
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     in_time(what, async {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
         while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            look.tick().await;
         }
     })
     .await;

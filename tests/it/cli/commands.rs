@@ -1,4 +1,6 @@
 //! The binary as people type it.
+//!
+//! **Invariant:** every command is run as a process would run it, against a database of its own.
 
 use std::process::Output;
 

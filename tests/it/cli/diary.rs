@@ -1,4 +1,6 @@
 //! A clean diary passes; each kind of offence is named, once, with the lead it concerns.
+//!
+//! **Invariant:** each offence is planted by hand, one at a time.
 
 use leadline::cli::ledger::CheckOptions;
 use leadline::lead::{Ending, Mode, id};

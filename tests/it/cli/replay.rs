@@ -1,4 +1,6 @@
 //! A grave is replayed under one id for ever, so replaying it twice records it once.
+//!
+//! **Invariant:** a replayed message is recorded once.
 
 use std::process::Command;
 
