@@ -192,7 +192,7 @@ await check("customers are listed, read, updated and deleted", async () => {
   const updated = await dub.customers.update({ id: customer.id, requestBody: { name: "Hopper" } });
   assert.equal(updated.name, "Hopper");
   assert.equal(updated.email, email);
-  assert.equal((await dub.customers.delete({ id: customer.id })).id, customer.id);
+  assert.equal((await dub.customers.delete(customer.id)).id, customer.id);
   assert.deepEqual((await dub.customers.list({ email })).result, []);
 });
 

@@ -317,6 +317,12 @@ async fn track_click_refuses_what_no_link_has() {
         cors(house.call(Call::post("/track/click", &body)).await.refused(status, code, &message));
     }
     assert_eq!(house.count("clicks").await, 0);
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_may_ask_before_it_tracks_a_click() {
+    let house = Harness::without_worker().await;
     let preflight = house.call(Call::new("OPTIONS", "/track/click")).await;
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some("*")));
     house.finish().await;
