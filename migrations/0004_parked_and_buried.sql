@@ -7,7 +7,7 @@ CREATE TABLE parked_leads (
     reply_to             text,
     parked_at            timestamptz NOT NULL DEFAULT now(),
     expires_at           timestamptz NOT NULL,
-    PRIMARY KEY (workspace_id, id)
+    PRIMARY KEY (id, workspace_id)
 );
 CREATE INDEX parked_leads_customer_idx ON parked_leads (workspace_id, customer_external_id);
 CREATE INDEX parked_leads_expires_idx ON parked_leads (expires_at);

@@ -60,10 +60,7 @@ impl Delivery {
 impl ReplyDelivery {
     pub(super) fn new(from: lapin::message::Delivery) -> Self {
         let id = from.properties.correlation_id().as_ref();
-        Self {
-            id: id.and_then(|id| Uuid::try_parse(id.as_str()).ok()),
-            body: from.data,
-        }
+        Self { id: id.and_then(|id| Uuid::try_parse(id.as_str()).ok()), body: from.data }
     }
 }
 
@@ -87,9 +84,7 @@ fn delivery_count(headers: &FieldTable) -> Option<u32> {
 
 fn death(headers: &FieldTable) -> Option<String> {
     match headers.inner().get("x-first-death-reason")? {
-        AMQPValue::LongString(reason) => {
-            Some(String::from_utf8_lossy(reason.as_bytes()).into_owned())
-        }
+        AMQPValue::LongString(reason) => Some(String::from_utf8_lossy(reason.as_bytes()).into_owned()),
         AMQPValue::ShortString(reason) => Some(text(reason)),
         _ => None,
     }
@@ -108,8 +103,6 @@ impl fmt::Debug for Delivery {
 
 impl fmt::Debug for ReplyDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyDelivery")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("ReplyDelivery").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -35,12 +35,7 @@ async fn ask(session: &Session, topology: &Topology, metrics: &Metrics) -> Resul
         let name = topology.queue_name(queue).into();
         let asked = channel.queue_declare(name, options, FieldTable::default());
         let answer = session.within("queue.declare", asked).await?;
-        metrics
-            .queue_messages
-            .with_label_values(&[queue.as_str()])
-            .set(answer.message_count().into());
+        metrics.queue_messages.with_label_values(&[queue.as_str()]).set(answer.message_count().into());
     }
-    session
-        .within("channel.close", channel.close(200, "OK".into()))
-        .await
+    session.within("channel.close", channel.close(200, "OK".into())).await
 }

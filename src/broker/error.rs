@@ -50,10 +50,7 @@ impl BrokerError {
     /// Whether another attempt with the same configuration would fail alike.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(
-            self,
-            Self::Mismatch { .. } | Self::Refused(_) | Self::Address(_)
-        )
+        matches!(self, Self::Mismatch { .. } | Self::Refused(_) | Self::Address(_))
     }
 
     /// Whether the arguments of a queue or exchange differ from ours.

@@ -79,12 +79,7 @@ impl Inlet {
     ///
     /// # Errors
     /// The channel or its connection is gone: every delivery taken from it is void.
-    pub async fn receive(
-        &mut self,
-        into: &mut Vec<Delivery>,
-        max: usize,
-        max_bytes: usize,
-    ) -> Result<(), BrokerError> {
+    pub async fn receive(&mut self, into: &mut Vec<Delivery>, max: usize, max_bytes: usize) -> Result<(), BrokerError> {
         let session = Arc::clone(&self.session);
         tokio::select! {
             biased;
@@ -127,8 +122,7 @@ impl Inlet {
             }
             let options = BasicAckOptions::default();
             let singly = acks.singly.iter();
-            let mut singly: FuturesUnordered<_> =
-                singly.map(|tag| channel.basic_ack(*tag, options)).collect();
+            let mut singly: FuturesUnordered<_> = singly.map(|tag| channel.basic_ack(*tag, options)).collect();
             while let Some(acknowledged) = singly.next().await {
                 acknowledged?;
             }
@@ -209,17 +203,11 @@ impl Inlet {
                 break;
             }
         }
-        if self.arrived.is_empty() {
-            Poll::Pending
-        } else {
-            Poll::Ready(Ok(()))
-        }
+        if self.arrived.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn sort(&mut self) {
-        self.arrived
-            .make_contiguous()
-            .sort_by_key(|delivery| delivery.tag);
+        self.arrived.make_contiguous().sort_by_key(|delivery| delivery.tag);
     }
 
     fn is_gapless(&self) -> bool {
@@ -230,11 +218,7 @@ impl Inlet {
 }
 
 impl Source {
-    fn poll_all(
-        &mut self,
-        cx: &mut Context<'_>,
-        into: &mut VecDeque<Delivery>,
-    ) -> Result<(), BrokerError> {
+    fn poll_all(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Delivery>) -> Result<(), BrokerError> {
         loop {
             match Pin::new(&mut self.consumer).poll_next(cx) {
                 Poll::Ready(Some(delivery)) => into.push_back(Delivery::new(self.queue, delivery?)),

@@ -81,10 +81,7 @@ impl Keeper {
             };
             let word = if outcome.is_ok() { "ok" } else { "failed" };
             let labels = [self.purpose, word];
-            self.metrics
-                .broker_connects
-                .with_label_values(&labels)
-                .inc();
+            self.metrics.broker_connects.with_label_values(&labels).inc();
             match outcome {
                 Ok(session) => {
                     self.up_since = Some(Instant::now());
@@ -163,10 +160,7 @@ impl Keeper {
         let news = self.up != Some(up);
         self.up = Some(up);
         self.health.note(Engine::Rabbitmq, up);
-        self.metrics
-            .engine_up
-            .with_label_values(&["rabbitmq"])
-            .set(i64::from(up));
+        self.metrics.engine_up.with_label_values(&["rabbitmq"]).set(i64::from(up));
         match (news, up) {
             (true, true) => tracing::info!(purpose = self.purpose, why, "rabbitmq serves"),
             (true, false) => tracing::warn!(purpose = self.purpose, why, "rabbitmq does not serve"),
@@ -178,10 +172,7 @@ impl Keeper {
 /// Reads the comma-separated addresses. Their text holds a password and stays out of the error.
 fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
     let read = |address: &str| {
-        let address: AMQPUri = address
-            .trim()
-            .parse()
-            .map_err(|error: String| BrokerError::Address(error))?;
+        let address: AMQPUri = address.trim().parse().map_err(|error: String| BrokerError::Address(error))?;
         match address.scheme {
             AMQPScheme::AMQP => Ok(address),
             AMQPScheme::AMQPS => Err(BrokerError::Address(
@@ -205,11 +196,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_without_its_password() {
-        for bad in [
-            "amqps://a:secret@one/%2f",
-            "http://a:secret@one",
-            "amqp://a:secret@one,",
-        ] {
+        for bad in ["amqps://a:secret@one/%2f", "http://a:secret@one", "amqp://a:secret@one,"] {
             let error = addresses(bad).unwrap_err();
             assert!(error.is_permanent());
             assert!(!error.to_string().contains("secret"), "{error}");

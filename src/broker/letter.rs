@@ -31,9 +31,6 @@ pub enum Address {
 
 impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Letter")
-            .field("to", &self.to)
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Letter").field("to", &self.to).field("id", &self.id).finish_non_exhaustive()
     }
 }

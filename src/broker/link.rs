@@ -31,30 +31,14 @@ pub struct Link {
 impl Link {
     /// Starts connecting in the background. Stops the application when the topology on the broker
     /// differs, when the first login is refused, or when `broker.url` cannot be used.
-    pub fn start(
-        config: &config::Broker,
-        health: &Health,
-        metrics: &Metrics,
-        tasks: &mut Tasks,
-    ) -> Self {
+    pub fn start(config: &config::Broker, health: &Health, metrics: &Metrics, tasks: &mut Tasks) -> Self {
         let closing = CancellationToken::new();
         let (sender, session) = watch::channel(None);
         let topology = Topology::new(config);
         let keeper = Keeper::new("consume", config, health, metrics, closing.clone());
-        let supervised = supervise(
-            keeper,
-            sender,
-            topology.clone(),
-            metrics.clone(),
-            tasks.stop().clone(),
-        );
+        let supervised = supervise(keeper, sender, topology.clone(), metrics.clone(), tasks.stop().clone());
         tasks.spawn_fallible("link", supervised);
-        Self {
-            session,
-            topology,
-            held: Arc::new(closing.clone().drop_guard()),
-            closing,
-        }
+        Self { session, topology, held: Arc::new(closing.clone().drop_guard()), closing }
     }
 
     /// Opens one channel that consumes from the queues, each with `prefetch` unsettled deliveries at

@@ -41,18 +41,12 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(answer: oneshot::Sender<Result<(), PublishError>>) -> Self {
-        Self {
-            answer: Some(answer),
-            handed_over: false,
-        }
+        Self { answer: Some(answer), handed_over: false }
     }
 
     /// Nobody waits.
     pub(super) fn nobody() -> Self {
-        Self {
-            answer: None,
-            handed_over: false,
-        }
+        Self { answer: None, handed_over: false }
     }
 
     fn tell(&mut self, word: Result<(), PublishError>) {
@@ -66,11 +60,7 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        let unknown = if self.handed_over {
-            PublishError::Unconfirmed
-        } else {
-            PublishError::Away
-        };
+        let unknown = if self.handed_over { PublishError::Unconfirmed } else { PublishError::Away };
         self.tell(Err(unknown));
     }
 }
@@ -94,12 +84,7 @@ pub(super) async fn serve(mut outlets: mpsc::Receiver<Outlet>) {
 impl Outlet {
     /// Publishes until nobody can order any more and every confirm is in, or the session is over.
     async fn run(self) {
-        let Self {
-            session,
-            channel,
-            mut orders,
-            routes,
-        } = self;
+        let Self { session, channel, mut orders, routes } = self;
         let mut gone = std::pin::pin!(session.gone());
         let mut burst = Vec::with_capacity(BURST);
         let mut under_way = FuturesUnordered::new();
@@ -123,11 +108,7 @@ impl Outlet {
 
 /// Publishes one letter and waits for the broker's word. Returns whether the channel lives.
 async fn send(channel: &Channel, routes: &Routes, order: Order) -> bool {
-    let Order {
-        letter,
-        mut caller,
-        permit,
-    } = order;
+    let Order { letter, mut caller, permit } = order;
     let Some((exchange, key)) = routes.of(&letter.to) else {
         return true;
     };
@@ -156,13 +137,9 @@ fn properties(letter: &Letter) -> BasicProperties {
     let id = ShortString::from(letter.id.as_hyphenated().to_string());
     let properties = BasicProperties::default().with_content_type("application/json".into());
     match &letter.to {
-        Address::Reply(_) => properties
-            .with_delivery_mode(TRANSIENT)
-            .with_correlation_id(id),
+        Address::Reply(_) => properties.with_delivery_mode(TRANSIENT).with_correlation_id(id),
         Address::Queue(_) => {
-            let properties = properties
-                .with_delivery_mode(PERSISTENT)
-                .with_message_id(id);
+            let properties = properties.with_delivery_mode(PERSISTENT).with_message_id(id);
             match letter.reply_to.as_deref().map(ShortString::try_new) {
                 Some(Ok(queue)) => properties.with_reply_to(queue),
                 _ => properties,
@@ -180,10 +157,7 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(topology: &Topology) -> Self {
-        Self {
-            exchange: topology.exchange().into(),
-            dead: topology.dead_exchange().into(),
-        }
+        Self { exchange: topology.exchange().into(), dead: topology.dead_exchange().into() }
     }
 
     fn of(&self, address: &Address) -> Option<(ShortString, ShortString)> {

@@ -42,12 +42,7 @@ struct Shared {
 impl Publisher {
     /// Starts connecting in the background. Stops the application when the topology on the broker
     /// differs, when the first login is refused, or when `broker.url` cannot be used.
-    pub fn start(
-        config: &config::Broker,
-        health: &Health,
-        metrics: &Metrics,
-        tasks: &mut Tasks,
-    ) -> Self {
+    pub fn start(config: &config::Broker, health: &Health, metrics: &Metrics, tasks: &mut Tasks) -> Self {
         let closing = CancellationToken::new();
         let shared = Arc::new(Shared {
             live: watch::Sender::new(None),
@@ -74,10 +69,7 @@ impl Publisher {
             channels,
         };
         tasks.spawn_fallible("publisher", supervisor.run(tasks.stop().clone()));
-        Self {
-            shared,
-            _held: Arc::new(closing.drop_guard()),
-        }
+        Self { shared, _held: Arc::new(closing.drop_guard()) }
     }
 
     /// Publishes a letter and waits for the broker's confirm, at most `broker.confirm_deadline`.

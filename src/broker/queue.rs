@@ -17,22 +17,11 @@ pub enum Queue {
 
 impl Queue {
     /// The shards, in order.
-    pub const SHARDS: [Self; SHARDS as usize] = [
-        Self::Shard(0),
-        Self::Shard(1),
-        Self::Shard(2),
-        Self::Shard(3),
-    ];
+    pub const SHARDS: [Self; SHARDS as usize] = [Self::Shard(0), Self::Shard(1), Self::Shard(2), Self::Shard(3)];
 
     /// Every queue.
-    pub const ALL: [Self; SHARDS as usize + 2] = [
-        Self::Shard(0),
-        Self::Shard(1),
-        Self::Shard(2),
-        Self::Shard(3),
-        Self::Wait,
-        Self::Dead,
-    ];
+    pub const ALL: [Self; SHARDS as usize + 2] =
+        [Self::Shard(0), Self::Shard(1), Self::Shard(2), Self::Shard(3), Self::Wait, Self::Dead];
 
     /// The word in queue names, routing keys, labels and logs.
     #[must_use]

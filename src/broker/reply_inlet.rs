@@ -32,43 +32,19 @@ pub struct ReplyInlet {
 }
 
 impl ReplyInlet {
-    pub(super) async fn open(
-        session: Arc<Session>,
-        held: Arc<DropGuard>,
-    ) -> Result<Self, BrokerError> {
+    pub(super) async fn open(session: Arc<Session>, held: Arc<DropGuard>) -> Result<Self, BrokerError> {
         let channel = session.channel().await?;
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(MAX_LENGTH));
-        arguments.insert(
-            "x-overflow".into(),
-            AMQPValue::LongString("drop-head".into()),
-        );
-        let options = QueueDeclareOptions {
-            auto_delete: true,
-            ..QueueDeclareOptions::exclusive()
-        };
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("drop-head".into()));
+        let options = QueueDeclareOptions { auto_delete: true, ..QueueDeclareOptions::exclusive() };
         let declared = channel.queue_declare(ShortString::default(), options, arguments);
         let declared = session.within("queue.declare", declared).await?;
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            exclusive: true,
-            ..BasicConsumeOptions::default()
-        };
+        let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
         let name = declared.name().clone();
-        let consuming = channel.basic_consume(
-            name.clone(),
-            ShortString::default(),
-            options,
-            FieldTable::default(),
-        );
+        let consuming = channel.basic_consume(name.clone(), ShortString::default(), options, FieldTable::default());
         let consumer = session.within("basic.consume", consuming).await?;
-        Ok(Self {
-            queue: name.as_str().to_owned(),
-            session,
-            channel,
-            consumer,
-            _held: held,
-        })
+        Ok(Self { queue: name.as_str().to_owned(), session, channel, consumer, _held: held })
     }
 
     /// The name to put into `reply_to`; another one after every reconnect.
@@ -98,11 +74,7 @@ impl ReplyInlet {
         }
     }
 
-    fn poll_arrived(
-        &mut self,
-        cx: &mut Context<'_>,
-        into: &mut Vec<ReplyDelivery>,
-    ) -> Poll<Result<(), BrokerError>> {
+    fn poll_arrived(&mut self, cx: &mut Context<'_>, into: &mut Vec<ReplyDelivery>) -> Poll<Result<(), BrokerError>> {
         let before = into.len();
         loop {
             match Pin::new(&mut self.consumer).poll_next(cx) {

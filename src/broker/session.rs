@@ -48,9 +48,7 @@ impl Session {
             lapin::runtime::default_runtime()?,
             async move |uri: AMQPUri, runtime| {
                 let opened = uri.connect_with_config_async(TLSConfig::default(), &runtime);
-                let stream = tokio::time::timeout(timeout, opened)
-                    .await
-                    .map_err(io::Error::from)??;
+                let stream = tokio::time::timeout(timeout, opened).await.map_err(io::Error::from)??;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into())?;
                 }
@@ -62,18 +60,12 @@ impl Session {
             .await
             .map_err(|_| BrokerError::Silent("connection.open"))??;
         attempt.succeeded();
-        Ok(Self {
-            connection,
-            wire,
-            gone: CancellationToken::new(),
-            deadline,
-        })
+        Ok(Self { connection, wire, gone: CancellationToken::new(), deadline })
     }
 
     /// Opens a channel.
     pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
-        self.within("channel.open", self.connection.create_channel())
-            .await
+        self.within("channel.open", self.connection.create_channel()).await
     }
 
     /// Awaits one answer of the broker; if it does not come in time, the session is over.

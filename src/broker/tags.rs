@@ -30,11 +30,7 @@ pub(super) struct Acks {
 
 impl Tags {
     pub(super) fn new() -> Self {
-        Self {
-            lowest: 1,
-            highest: 0,
-            settled: BTreeSet::new(),
-        }
+        Self { lowest: 1, highest: 0, settled: BTreeSet::new() }
     }
 
     /// The tag that must come next if none is missing.
@@ -59,10 +55,7 @@ impl Tags {
         let in_run = fresh.partition_point(|tag| *tag < self.lowest);
         let singly = fresh.split_off(in_run);
         debug_assert!(self.lowest == start || !fresh.is_empty());
-        Acks {
-            up_to: fresh.last().copied(),
-            singly,
-        }
+        Acks { up_to: fresh.last().copied(), singly }
     }
 }
 
@@ -77,10 +70,7 @@ mod tests {
     }
 
     fn acks(up_to: Option<u64>, singly: &[u64]) -> Acks {
-        Acks {
-            up_to,
-            singly: singly.to_vec(),
-        }
+        Acks { up_to, singly: singly.to_vec() }
     }
 
     #[test]

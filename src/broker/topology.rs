@@ -32,10 +32,7 @@ impl Topology {
     /// The topology of a configuration.
     #[must_use]
     pub fn new(config: &config::Broker) -> Self {
-        Self {
-            prefix: config.prefix.as_str().into(),
-            max_length: config.queue_max_length.into(),
-        }
+        Self { prefix: config.prefix.as_str().into(), max_length: config.queue_max_length.into() }
     }
 
     /// The exchange letters to queues go through.
@@ -61,30 +58,12 @@ impl Topology {
         let channel = session.channel().await?;
         let (exchange, dead) = (self.exchange(), self.dead_exchange());
         let alternate = table(&[("alternate-exchange", text(&dead))]);
-        declare_exchange(
-            session,
-            &channel,
-            &dead,
-            ExchangeKind::Fanout,
-            FieldTable::default(),
-        )
-        .await?;
-        declare_exchange(
-            session,
-            &channel,
-            &exchange,
-            ExchangeKind::Direct,
-            alternate,
-        )
-        .await?;
+        declare_exchange(session, &channel, &dead, ExchangeKind::Fanout, FieldTable::default()).await?;
+        declare_exchange(session, &channel, &exchange, ExchangeKind::Direct, alternate).await?;
         for queue in Queue::ALL {
             self.declare_queue(session, &channel, queue).await?;
             let (name, key) = (self.queue_name(queue), queue.as_str());
-            let from = if queue == Queue::Dead {
-                &dead
-            } else {
-                &exchange
-            };
+            let from = if queue == Queue::Dead { &dead } else { &exchange };
             let bound = channel.queue_bind(
                 name.into(),
                 from.as_str().into(),
@@ -94,28 +73,15 @@ impl Topology {
             );
             session.within("queue.bind", bound).await?;
         }
-        session
-            .within("channel.close", channel.close(200, "OK".into()))
-            .await
+        session.within("channel.close", channel.close(200, "OK".into())).await
     }
 
-    async fn declare_queue(
-        &self,
-        session: &Session,
-        channel: &Channel,
-        queue: Queue,
-    ) -> Result<(), BrokerError> {
+    async fn declare_queue(&self, session: &Session, channel: &Channel, queue: Queue) -> Result<(), BrokerError> {
         let (name, arguments) = (self.queue_name(queue), self.arguments(queue));
         let ours = shown("durable", &arguments);
-        let declared = channel.queue_declare(
-            name.as_str().into(),
-            QueueDeclareOptions::durable(),
-            arguments,
-        );
+        let declared = channel.queue_declare(name.as_str().into(), QueueDeclareOptions::durable(), arguments);
         let declared = session.within("queue.declare", declared).await;
-        declared
-            .map(|_| ())
-            .map_err(|error| mismatch(error, name, ours))
+        declared.map(|_| ()).map_err(|error| mismatch(error, name, ours))
     }
 
     fn arguments(&self, queue: Queue) -> FieldTable {
@@ -144,10 +110,7 @@ async fn declare_exchange(
     arguments: FieldTable,
 ) -> Result<(), BrokerError> {
     let ours = shown(&format!("durable {kind:?}"), &arguments);
-    let options = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let declared = channel.exchange_declare(name.into(), kind, options, arguments);
     let declared = session.within("exchange.declare", declared).await;
     declared.map_err(|error| mismatch(error, name.to_owned(), ours))

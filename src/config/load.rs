@@ -43,11 +43,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, LoadError> {
     let layers = layers.merge(Env::prefixed("LEADLINE__").split("__"));
     let config: Config = layers.extract().map_err(Box::new)?;
     let violated = violations(&config);
-    if violated.is_empty() {
-        Ok(config)
-    } else {
-        Err(LoadError::Relations(violated))
-    }
+    if violated.is_empty() { Ok(config) } else { Err(LoadError::Relations(violated)) }
 }
 
 #[cfg(test)]
@@ -58,18 +54,13 @@ mod tests {
     fn every_shipped_file_is_a_valid_configuration() {
         for file in ["config/test.toml", "config/production.toml"] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-            assert!(
-                load(Some(&path)).is_ok(),
-                "{file}: {:?}",
-                load(Some(&path)).err()
-            );
+            assert!(load(Some(&path)).is_ok(), "{file}: {:?}", load(Some(&path)).err());
         }
     }
 
     #[test]
     fn unknown_keys_and_missing_files_are_refused() {
-        let layers =
-            Figment::from(Toml::string(DEFAULT)).merge(Toml::string("[worker]\nlanez = 3"));
+        let layers = Figment::from(Toml::string(DEFAULT)).merge(Toml::string("[worker]\nlanez = 3"));
         let error = layers.extract::<Config>().unwrap_err().to_string();
         assert!(error.contains("lanez"), "{error}");
         assert!(load(Some(Path::new("/nowhere/at/all.toml"))).is_err());

@@ -8,20 +8,19 @@ use std::time::Duration;
 
 use super::Config;
 
+type Rule = (bool, &'static str);
+
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
-    let Config {
-        http,
-        intake,
-        broker,
-        worker,
-        store,
-        reply,
-        lifecycle,
-        ..
-    } = config;
-    let rules = [
+    let rules = deadlines(config).into_iter().chain(lanes(config)).chain(bounds(config));
+    rules.filter(|(holds, _)| !holds).map(|(_, why)| why.to_owned()).collect()
+}
+
+/// What must be over before something else is.
+fn deadlines(config: &Config) -> Vec<Rule> {
+    let Config { intake, broker, worker, store, lifecycle, .. } = config;
+    vec![
         (
             intake.resolve_timeout < intake.wait_timeout,
             "intake.resolve_timeout must be shorter than intake.wait_timeout: a wait request resolves first",
@@ -42,6 +41,13 @@ pub fn violations(config: &Config) -> Vec<String> {
             store.commit_deadline < lifecycle.stop_budget,
             "store.commit_deadline must be shorter than lifecycle.stop_budget: the open batch is committed before the exit",
         ),
+    ]
+}
+
+/// What lets a lane make progress.
+fn lanes(config: &Config) -> Vec<Rule> {
+    let Config { http, worker, .. } = config;
+    vec![
         (
             usize::from(worker.prefetch) >= worker.batch,
             "worker.prefetch must be at least worker.batch: a batch could never fill",
@@ -50,22 +56,13 @@ pub fn violations(config: &Config) -> Vec<String> {
             worker.lanes >= 1 && worker.wait_lanes >= 1 && worker.batch >= 1,
             "worker.lanes, worker.wait_lanes and worker.batch must be at least 1",
         ),
-        (
-            worker.prefetch <= 2000,
-            "worker.prefetch must be at most 2000: quorum queues hand out no more",
-        ),
+        (worker.prefetch <= 2000, "worker.prefetch must be at most 2000: quorum queues hand out no more"),
         (
             worker.batch_bytes >= http.body_limit_bytes * 2,
             "worker.batch_bytes must be at least twice http.body_limit_bytes: one lead must fit",
         ),
-        (
-            worker.backoff_min <= worker.backoff_max,
-            "worker.backoff_min must not exceed worker.backoff_max",
-        ),
-        (
-            worker.follow_up_wait <= worker.park_max,
-            "worker.follow_up_wait must not exceed worker.park_max",
-        ),
+        (worker.backoff_min <= worker.backoff_max, "worker.backoff_min must not exceed worker.backoff_max"),
+        (worker.follow_up_wait <= worker.park_max, "worker.follow_up_wait must not exceed worker.park_max"),
         (
             worker.sweep_every < worker.follow_up_wait,
             "worker.sweep_every must be shorter than worker.follow_up_wait: expiry is noticed by the sweep",
@@ -74,32 +71,30 @@ pub fn violations(config: &Config) -> Vec<String> {
             worker.suspect_after >= 2 && worker.bury_after >= 2,
             "worker.suspect_after and worker.bury_after must be at least 2: one redelivery is no suspicion",
         ),
-        (
-            broker.reconnect_min <= broker.reconnect_max,
-            "broker.reconnect_min must not exceed broker.reconnect_max",
-        ),
-        (
-            broker.publishers >= 1 && broker.window >= 1,
-            "broker.publishers and broker.window must be at least 1",
-        ),
+    ]
+}
+
+/// What must fit into something else.
+fn bounds(config: &Config) -> Vec<Rule> {
+    let Config { intake, broker, store, reply, .. } = config;
+    vec![
+        (broker.reconnect_min <= broker.reconnect_max, "broker.reconnect_min must not exceed broker.reconnect_max"),
+        (broker.publishers >= 1 && broker.window >= 1, "broker.publishers and broker.window must be at least 1"),
         (
             broker.heartbeat >= Duration::from_secs(1),
             "broker.heartbeat must be at least 1s: the protocol counts whole seconds",
         ),
         (
-            broker
-                .prefix
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
-            "broker.prefix may hold letters, digits, '.', '_' and '-' only",
+            broker.prefix.len() <= 200
+                && broker.prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+            "broker.prefix may hold at most 200 letters, digits, '.', '_' and '-'",
         ),
         (
             intake.resolve_lanes >= 1 && intake.resolve_batch >= 1,
             "intake.resolve_lanes and intake.resolve_batch must be at least 1",
         ),
         (
-            u32::try_from(intake.resolve_lanes)
-                .is_ok_and(|lanes| lanes + 2 <= store.api_connections),
+            u32::try_from(intake.resolve_lanes).is_ok_and(|lanes| lanes + 2 <= store.api_connections),
             "store.api_connections must be at least intake.resolve_lanes + 2: look-ups must not starve keys and administration",
         ),
         (
@@ -108,20 +103,9 @@ pub fn violations(config: &Config) -> Vec<String> {
                 && intake.workspace_share <= reply.max_waiters,
             "intake.workspace_share must be between 1 and the bounds it divides",
         ),
-        (
-            store.statement_timeout >= store.lock_timeout,
-            "store.lock_timeout must not exceed store.statement_timeout",
-        ),
-        (
-            store.key_ttl <= store.key_ttl_away,
-            "store.key_ttl must not exceed store.key_ttl_away",
-        ),
-    ];
-    rules
-        .into_iter()
-        .filter(|(holds, _)| !holds)
-        .map(|(_, why)| why.to_owned())
-        .collect()
+        (store.statement_timeout >= store.lock_timeout, "store.lock_timeout must not exceed store.statement_timeout"),
+        (store.key_ttl <= store.key_ttl_away, "store.key_ttl must not exceed store.key_ttl_away"),
+    ]
 }
 
 #[cfg(test)]

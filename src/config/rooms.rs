@@ -12,10 +12,7 @@ use serde::Deserialize;
 /// `[http]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Http {
     pub listen: SocketAddr,
     pub metrics_listen: SocketAddr,
@@ -33,10 +30,7 @@ pub struct Http {
 /// `[intake]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Intake {
     #[serde(with = "humantime_serde")]
     pub resolve_timeout: Duration,
@@ -56,10 +50,7 @@ pub struct Intake {
 /// `[broker]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Broker {
     pub url: SecretString,
     pub prefix: String,
@@ -83,10 +74,7 @@ pub struct Broker {
 /// `[worker]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Worker {
     pub lanes: usize,
     pub wait_lanes: usize,
@@ -112,10 +100,7 @@ pub struct Worker {
 /// `[store]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Store {
     pub url: SecretString,
     pub api_connections: u32,
@@ -141,10 +126,7 @@ pub struct Store {
 /// `[reply]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Reply {
     pub max_waiters: usize,
 }
@@ -152,10 +134,7 @@ pub struct Reply {
 /// `[telemetry]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Telemetry {
     pub log: String,
     pub format: LogFormat,
@@ -176,10 +155,7 @@ pub enum LogFormat {
 /// `[lifecycle]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "config/default.toml documents every key; a second text would drift"
-)]
+#[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Lifecycle {
     #[serde(with = "humantime_serde")]
     pub stop_budget: Duration,

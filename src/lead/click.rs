@@ -43,21 +43,12 @@ impl TrackClick {
         };
         let url = optional(&fields, "url")?.filter(|text| Url::parse(text).is_ok());
         let referrer = optional(&fields, "referrer")?;
-        for (path, value) in [
-            ("key", Some(&key)),
-            ("url", url.as_ref()),
-            ("referrer", referrer.as_ref()),
-        ] {
+        for (path, value) in [("key", Some(&key)), ("url", url.as_ref()), ("referrer", referrer.as_ref())] {
             if value.is_some_and(|text| has_nul(text)) {
                 return Err(FieldFault::nul(path).into());
             }
         }
-        Ok(Self {
-            domain,
-            key,
-            url,
-            referrer,
-        })
+        Ok(Self { domain, key, url, referrer })
     }
 }
 
@@ -77,15 +68,10 @@ fn optional(fields: &Object, path: &str) -> Result<Option<String>, FieldFault> {
 pub fn hostname(text: &str) -> Option<String> {
     let parsed = Url::parse(text).ok().or_else(|| {
         let dotted = text.contains('.') && !text.contains(' ');
-        dotted
-            .then(|| Url::parse(&format!("https://{text}")).ok())
-            .flatten()
+        dotted.then(|| Url::parse(&format!("https://{text}")).ok()).flatten()
     })?;
     let host = parsed.host_str().unwrap_or_default().to_lowercase();
-    Some(
-        host.strip_prefix("www.")
-            .map_or(host.clone(), str::to_owned),
-    )
+    Some(host.strip_prefix("www.").map_or(host.clone(), str::to_owned))
 }
 
 #[cfg(test)]
@@ -111,29 +97,18 @@ mod tests {
     fn faults_are_worded_as_in_the_contract() {
         let rows: [(&[u8], &str); 5] = [
             (b"{}", "invalid_type: domain: domain is required."),
-            (
-                br#"{"domain":"x","key":"k"}"#,
-                "invalid_type: domain: domain is required.",
-            ),
-            (
-                br#"{"domain":"a.b","key":1}"#,
-                "invalid_type: key: key is required.",
-            ),
+            (br#"{"domain":"x","key":"k"}"#, "invalid_type: domain: domain is required."),
+            (br#"{"domain":"a.b","key":1}"#, "invalid_type: key: key is required."),
             (
                 br#"{"domain":"a.b","key":"k","url":1}"#,
                 "invalid_type: url: Invalid input: expected string, received number",
             ),
-            (
-                br#"{"domain":"a.b","key":"k\u0000"}"#,
-                "custom: key: Text must not contain NUL characters",
-            ),
+            (br#"{"domain":"a.b","key":"k\u0000"}"#, "custom: key: Text must not contain NUL characters"),
         ];
         for (body, expected) in rows {
             assert_eq!(TrackClick::parse(body).unwrap_err().to_string(), expected);
         }
-        let click =
-            TrackClick::parse(br#"{"domain":"a.b","key":"k","url":"nonsense","referrer":null}"#)
-                .unwrap();
+        let click = TrackClick::parse(br#"{"domain":"a.b","key":"k","url":"nonsense","referrer":null}"#).unwrap();
         assert_eq!(click.url, None);
     }
 }

@@ -22,13 +22,7 @@ pub enum Ending {
 
 impl Ending {
     /// All endings, in the order the promise lists them.
-    pub const ALL: [Self; 5] = [
-        Self::Recorded,
-        Self::Deferred,
-        Self::Duplicate,
-        Self::Rejected,
-        Self::Buried,
-    ];
+    pub const ALL: [Self; 5] = [Self::Recorded, Self::Deferred, Self::Duplicate, Self::Rejected, Self::Buried];
 
     /// The word in JSON, logs, labels and SQL.
     #[must_use]
@@ -67,13 +61,8 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [
-        Self::ClickNotFound,
-        Self::LinkNotFound,
-        Self::LinkForeign,
-        Self::LinkDisabled,
-        Self::CustomerNotFound,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::ClickNotFound, Self::LinkNotFound, Self::LinkForeign, Self::LinkDisabled, Self::CustomerNotFound];
 
     /// The word in JSON, logs and SQL.
     #[must_use]

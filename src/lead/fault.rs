@@ -12,9 +12,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Fault {
     /// The body is no JSON (400).
-    #[error(
-        "Invalid JSON format in request body. Please ensure the request body is a valid JSON object."
-    )]
+    #[error("Invalid JSON format in request body. Please ensure the request body is a valid JSON object.")]
     Json,
     /// No name of the customer was given (400).
     #[error("customerExternalId is required")]
@@ -45,46 +43,26 @@ impl FieldFault {
     /// A fault with a message of its own.
     #[must_use]
     pub fn new(code: &'static str, path: &str, message: &str) -> Self {
-        Self {
-            code,
-            path: path.to_owned(),
-            message: message.to_owned(),
-        }
+        Self { code, path: path.to_owned(), message: message.to_owned() }
     }
 
     /// A value of the wrong type; `received` is `undefined` for an absent field.
     #[must_use]
     pub fn wrong_type(path: &str, expected: &str, received: &str) -> Self {
-        Self::new(
-            "invalid_type",
-            path,
-            &format!("Invalid input: expected {expected}, received {received}"),
-        )
+        Self::new("invalid_type", path, &format!("Invalid input: expected {expected}, received {received}"))
     }
 
     /// A text longer than `max` UTF-16 units.
     #[must_use]
     pub fn too_long(path: &str, max: usize) -> Self {
-        Self::new(
-            "too_big",
-            path,
-            &format!("Too big: expected string to have <={max} characters"),
-        )
+        Self::new("too_big", path, &format!("Too big: expected string to have <={max} characters"))
     }
 
     /// A value outside a closed set.
     #[must_use]
     pub fn not_an_option(path: &str, options: &[&str]) -> Self {
-        let list = options
-            .iter()
-            .map(|o| format!("\"{o}\""))
-            .collect::<Vec<_>>()
-            .join("|");
-        Self::new(
-            "invalid_value",
-            path,
-            &format!("Invalid option: expected one of {list}"),
-        )
+        let list = options.iter().map(|o| format!("\"{o}\"")).collect::<Vec<_>>().join("|");
+        Self::new("invalid_value", path, &format!("Invalid option: expected one of {list}"))
     }
 
     /// A text with a NUL, which no `text` column can hold.

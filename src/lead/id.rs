@@ -28,9 +28,7 @@ pub const KEY: &str = "key_";
 #[must_use]
 pub fn show(prefix: &str, id: Uuid) -> String {
     let value = id.as_u128();
-    let digits = (0..26)
-        .rev()
-        .map(|n| digit(CROCKFORD, (value >> (5 * n)) & 31));
+    let digits = (0..26).rev().map(|n| digit(CROCKFORD, (value >> (5 * n)) & 31));
     prefix.chars().chain(digits).collect()
 }
 
@@ -53,9 +51,7 @@ pub fn read(prefix: &str, text: &str) -> Option<Uuid> {
 #[must_use]
 pub fn click_id(millis: u64) -> String {
     let mut rng = rand::rng();
-    let time = (0..7)
-        .rev()
-        .map(|n| digit(BASE62, u128::from(millis / 62_u64.pow(n)) % 62));
+    let time = (0..7).rev().map(|n| digit(BASE62, u128::from(millis / 62_u64.pow(n)) % 62));
     let random = (0..9).map(|_| digit(BASE62, u128::from(rng.random_range(0..62_u8))));
     time.chain(random).collect()
 }
@@ -64,16 +60,11 @@ pub fn click_id(millis: u64) -> String {
 #[must_use]
 pub fn alphanumerics(n: usize) -> String {
     let mut rng = rand::rng();
-    (0..n)
-        .map(|_| digit(BASE62, u128::from(rng.random_range(0..62_u8))))
-        .collect()
+    (0..n).map(|_| digit(BASE62, u128::from(rng.random_range(0..62_u8)))).collect()
 }
 
 fn digit(alphabet: &[u8], value: u128) -> char {
-    usize::try_from(value)
-        .ok()
-        .and_then(|n| alphabet.get(n))
-        .map_or('0', |byte| char::from(*byte))
+    usize::try_from(value).ok().and_then(|n| alphabet.get(n)).map_or('0', |byte| char::from(*byte))
 }
 
 #[cfg(test)]
@@ -100,19 +91,9 @@ mod tests {
 
     #[test]
     fn click_ids_are_sixteen_alphanumerics_in_time_order() {
-        let moments = [
-            1_u64,
-            61,
-            62,
-            1_763_000_000_000,
-            1_763_000_000_001,
-            3_000_000_000_000,
-        ];
+        let moments = [1_u64, 61, 62, 1_763_000_000_000, 1_763_000_000_001, 3_000_000_000_000];
         let ids: Vec<String> = moments.iter().map(|ms| click_id(*ms)).collect();
-        assert!(
-            ids.iter()
-                .all(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_alphanumeric()))
-        );
+        assert!(ids.iter().all(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_alphanumeric())));
         assert!(ids.is_sorted());
     }
 }

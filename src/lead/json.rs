@@ -47,9 +47,7 @@ pub fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => super::text::has_nul(text),
         Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, item)| super::text::has_nul(key) || has_nul(item)),
+        Value::Object(map) => map.iter().any(|(key, item)| super::text::has_nul(key) || has_nul(item)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -128,21 +126,13 @@ mod tests {
             deep.as_bytes(),
         ];
         for body in bad {
-            assert_eq!(
-                object(body),
-                Err(Fault::Json),
-                "{}",
-                String::from_utf8_lossy(body)
-            );
+            assert_eq!(object(body), Err(Fault::Json), "{}", String::from_utf8_lossy(body));
         }
     }
 
     #[test]
     fn a_root_that_is_no_object_is_named() {
         let fault = object(b"[]").unwrap_err();
-        assert_eq!(
-            fault.to_string(),
-            "invalid_type: : Invalid input: expected object, received array"
-        );
+        assert_eq!(fault.to_string(), "invalid_type: : Invalid input: expected object, received array");
     }
 }

@@ -31,20 +31,14 @@ pub fn event_key(event_name: &str) -> String {
 /// The shard of a customer: FNV-1a 64 of workspace id, 0x1F, external id, modulo [`SHARDS`].
 #[must_use]
 pub fn shard(workspace_id: Uuid, customer_external_id: &str) -> u8 {
-    let bytes = workspace_id
-        .as_bytes()
-        .iter()
-        .chain([&0x1F])
-        .chain(customer_external_id.as_bytes());
+    let bytes = workspace_id.as_bytes().iter().chain([&0x1F]).chain(customer_external_id.as_bytes());
     let hash = fnv1a(bytes.copied());
     u8::try_from(hash % u64::from(SHARDS)).unwrap_or(0)
 }
 
 /// FNV-1a, 64 bits (draft-eastlake-fnv, offset basis and prime of its table).
 pub(crate) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -69,9 +63,7 @@ mod tests {
     #[test]
     fn shards_of_topology_v1_never_move() {
         let workspace = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
-        let golden: Vec<u8> = (0..12)
-            .map(|n| shard(workspace, &format!("customer-{n}")))
-            .collect();
+        let golden: Vec<u8> = (0..12).map(|n| shard(workspace, &format!("customer-{n}"))).collect();
         assert_eq!(golden, GOLDEN);
     }
 

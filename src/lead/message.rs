@@ -162,10 +162,7 @@ pub fn whole_millis(moment: DateTime<Utc>) -> DateTime<Utc> {
 
 fn foreign_version(bytes: &[u8]) -> Option<u64> {
     let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-    value
-        .get("v")?
-        .as_u64()
-        .filter(|version| *version != u64::from(VERSION))
+    value.get("v")?.as_u64().filter(|version| *version != u64::from(VERSION))
 }
 
 #[cfg(test)]
@@ -174,25 +171,18 @@ mod tests {
     use crate::lead::Schema;
 
     fn message() -> LeadMessage {
-        let body =
-            br#"{"clickId":"c","eventName":"Sign Up","customerExternalId":"x","metadata":{"a":1}}"#;
+        let body = br#"{"clickId":"c","eventName":"Sign Up","customerExternalId":"x","metadata":{"a":1}}"#;
         let lead = TrackLead::parse(body, Schema::Server).unwrap();
         let mut message = LeadMessage::new(Uuid::now_v7(), Uuid::now_v7(), Utc::now(), lead);
-        message.resolved = Some(ResolvedClick {
-            link_id: Uuid::now_v7(),
-            clicked_at: whole_millis(Utc::now()),
-            country: None,
-        });
+        message.resolved =
+            Some(ResolvedClick { link_id: Uuid::now_v7(), clicked_at: whole_millis(Utc::now()), country: None });
         message
     }
 
     #[test]
     fn a_message_survives_the_wire() {
         let message = message();
-        assert_eq!(
-            LeadMessage::decode(&message.encode().unwrap()).unwrap(),
-            message
-        );
+        assert_eq!(LeadMessage::decode(&message.encode().unwrap()).unwrap(), message);
     }
 
     #[test]
@@ -200,25 +190,13 @@ mod tests {
         let message = message();
         let mut value = serde_json::to_value(&message).unwrap();
         value["tomorrow"] = serde_json::json!({"a": 1});
-        assert_eq!(
-            LeadMessage::decode(value.to_string().as_bytes()).unwrap(),
-            message
-        );
+        assert_eq!(LeadMessage::decode(value.to_string().as_bytes()).unwrap(), message);
     }
 
     #[test]
     fn other_versions_and_other_bytes_are_told_apart() {
-        assert!(matches!(
-            LeadMessage::decode(b"nonsense"),
-            Err(Undecodable::Shape(_))
-        ));
-        assert!(matches!(
-            LeadMessage::decode(br#"{"v":2}"#),
-            Err(Undecodable::Version(2))
-        ));
-        assert!(matches!(
-            LeadMessage::decode(br#"{"v":1}"#),
-            Err(Undecodable::Shape(_))
-        ));
+        assert!(matches!(LeadMessage::decode(b"nonsense"), Err(Undecodable::Shape(_))));
+        assert!(matches!(LeadMessage::decode(br#"{"v":2}"#), Err(Undecodable::Version(2))));
+        assert!(matches!(LeadMessage::decode(br#"{"v":1}"#), Err(Undecodable::Shape(_))));
     }
 }

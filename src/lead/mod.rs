@@ -16,8 +16,10 @@ pub mod click;
 pub mod message;
 pub mod ending;
 pub mod names;
+pub mod diary;
 
 pub use click::TrackClick;
+pub use diary::{DiaryLine, Promise};
 pub use ending::{Ending, Reason};
 pub use fault::{Fault, FieldFault};
 pub use key::{LeadKey, event_key, shard};

@@ -12,69 +12,23 @@ use super::key::fnv1a;
 /// The stable name of a customer, such as `Big Red Caribou`.
 #[must_use]
 pub fn stable_name(workspace_id: Uuid, customer_external_id: &str) -> String {
-    let bytes = workspace_id
-        .as_bytes()
-        .iter()
-        .chain([&0x1E])
-        .chain(customer_external_id.as_bytes());
+    let bytes = workspace_id.as_bytes().iter().chain([&0x1E]).chain(customer_external_id.as_bytes());
     let hash = fnv1a(bytes.copied());
-    let words = [
-        (ADJECTIVES, hash),
-        (COLOURS, hash >> 20),
-        (ANIMALS, hash >> 40),
-    ];
+    let words = [(ADJECTIVES, hash), (COLOURS, hash >> 20), (ANIMALS, hash >> 40)];
     words.map(|(list, bits)| pick(list, bits)).join(" ")
 }
 
 /// The name to show: the given one, else the e-mail address, else the stable name; empty counts as not given.
 #[must_use]
-pub fn display_name(
-    name: Option<&str>,
-    email: Option<&str>,
-    workspace_id: Uuid,
-    customer_external_id: &str,
-) -> String {
-    let given = name
-        .filter(|n| !n.is_empty())
-        .or(email.filter(|e| !e.is_empty()));
-    given.map_or_else(
-        || stable_name(workspace_id, customer_external_id),
-        str::to_owned,
-    )
+pub fn display_name(name: Option<&str>, email: Option<&str>, workspace_id: Uuid, customer_external_id: &str) -> String {
+    let given = name.filter(|n| !n.is_empty()).or(email.filter(|e| !e.is_empty()));
+    given.map_or_else(|| stable_name(workspace_id, customer_external_id), str::to_owned)
 }
 
 fn pick(list: &'static str, bits: u64) -> &'static str {
     let count = list.split(' ').count().max(1);
     let n = usize::try_from(bits & 0xF_FFFF).unwrap_or(0) % count;
     list.split(' ').nth(n).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_three_capitalised_words_and_stay() {
-        let workspace = Uuid::from_u128(1);
-        for n in 0..1000 {
-            let name = stable_name(workspace, &n.to_string());
-            let words: Vec<&str> = name.split(' ').collect();
-            assert_eq!(words.len(), 3, "{name}");
-            assert!(
-                words.iter().all(|w| w.len() > 1
-                    && w.starts_with(|c: char| c.is_ascii_uppercase())
-                    && w.bytes().skip(1).all(|b| b.is_ascii_lowercase())),
-                "{name}"
-            );
-        }
-        assert_eq!(stable_name(workspace, "customer"), GOLDEN);
-        assert_eq!(
-            display_name(Some(""), Some("a@b.co"), workspace, "customer"),
-            "a@b.co"
-        );
-    }
-
-    const GOLDEN: &str = "Able Peach Raven";
 }
 
 const ADJECTIVES: &str = "\
@@ -110,3 +64,28 @@ const ANIMALS: &str = "\
     Rabbit Raccoon Raven Reindeer Robin Sable Salamander Seal Serval Shrew Skink Skylark Sparrow \
     Squirrel Starling Stoat Stork Swallow Swan Tamarin Tapir Tern Thrush Toucan Trout Turtle Vicuna \
     Viper Vole Wallaby Walrus Warbler Weasel Whale Wolf Wolverine Wombat Woodpecker Wren Yak Zebra";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_three_capitalised_words_and_stay() {
+        let workspace = Uuid::from_u128(1);
+        for n in 0..1000 {
+            let name = stable_name(workspace, &n.to_string());
+            let words: Vec<&str> = name.split(' ').collect();
+            assert_eq!(words.len(), 3, "{name}");
+            assert!(
+                words.iter().all(|w| w.len() > 1
+                    && w.starts_with(|c: char| c.is_ascii_uppercase())
+                    && w.bytes().skip(1).all(|b| b.is_ascii_lowercase())),
+                "{name}"
+            );
+        }
+        assert_eq!(stable_name(workspace, "customer"), GOLDEN);
+        assert_eq!(display_name(Some(""), Some("a@b.co"), workspace, "customer"), "a@b.co");
+    }
+
+    const GOLDEN: &str = "Able Peach Raven";
+}

@@ -100,11 +100,7 @@ fn required<'a>(fields: &'a Object, path: &str) -> Result<&'a str, FieldFault> {
 }
 
 fn without_nul(path: &str, text: &str) -> Result<(), FieldFault> {
-    if has_nul(text) {
-        Err(FieldFault::nul(path))
-    } else {
-        Ok(())
-    }
+    if has_nul(text) { Err(FieldFault::nul(path)) } else { Ok(()) }
 }
 
 fn click_id(fields: &Object, schema: Schema) -> Result<Option<String>, FieldFault> {
@@ -120,11 +116,7 @@ fn click_id(fields: &Object, schema: Schema) -> Result<Option<String>, FieldFaul
 fn event_name(fields: &Object) -> Result<String, FieldFault> {
     let trimmed = js_trim(required(fields, "eventName")?);
     if trimmed.is_empty() {
-        return Err(FieldFault::new(
-            "too_small",
-            "eventName",
-            "eventName is required",
-        ));
+        return Err(FieldFault::new("too_small", "eventName", "eventName is required"));
     }
     if utf16_len(trimmed) > 255 {
         return Err(FieldFault::too_long("eventName", 255));
@@ -142,11 +134,7 @@ fn customer(fields: &Object, path: &str, schema: Schema) -> Result<Option<String
     if trimmed.is_empty() {
         return match schema {
             Schema::Server => Ok(None),
-            Schema::Client => Err(FieldFault::new(
-                "too_small",
-                path,
-                "customerExternalId is required",
-            )),
+            Schema::Client => Err(FieldFault::new("too_small", path, "customerExternalId is required")),
         };
     }
     if utf16_len(trimmed) > max {
@@ -179,11 +167,7 @@ fn email(fields: &mut Object) -> Result<Option<String>, FieldFault> {
     if let Some(given) = string(fields, "customerEmail")?
         && !is_email(given)
     {
-        return Err(FieldFault::new(
-            "invalid_format",
-            "customerEmail",
-            "Invalid email address",
-        ));
+        return Err(FieldFault::new("invalid_format", "customerEmail", "Invalid email address"));
     }
     text(fields, "customerEmail", 100)
 }
@@ -208,11 +192,7 @@ fn quantity(fields: &Object) -> Result<i32, FieldFault> {
         return Err(FieldFault::wrong_type(path, "int", "number"));
     }
     if number <= 0.0 {
-        return Err(FieldFault::new(
-            "too_small",
-            path,
-            "Too small: expected number to be >0",
-        ));
+        return Err(FieldFault::new("too_small", path, "Too small: expected number to be >0"));
     }
     (1..=100)
         .find(|whole| f64::from(*whole) == number)
@@ -242,8 +222,7 @@ mod tests {
     use serde_json::json;
 
     fn parse(body: &Value) -> Result<TrackLead, String> {
-        TrackLead::parse(body.to_string().as_bytes(), Schema::Server)
-            .map_err(|fault| fault.to_string())
+        TrackLead::parse(body.to_string().as_bytes(), Schema::Server).map_err(|fault| fault.to_string())
     }
 
     fn refused(patch: Value) -> String {
@@ -272,36 +251,19 @@ mod tests {
 
     #[test]
     fn nulls_are_absent_and_aliases_follow_truthiness() {
-        let lead = parse(
-            &json!({"clickId": null, "eventName": "e", "customerExternalId": "", "externalId": null,
-            "customerId": "z", "customerName": null, "metadata": null, "eventQuantity": null}),
-        )
+        let lead = parse(&json!({"clickId": null, "eventName": "e", "customerExternalId": "", "externalId": null,
+            "customerId": "z", "customerName": null, "metadata": null, "eventQuantity": null}))
         .unwrap();
-        assert_eq!(
-            (lead.click_id, lead.customer_external_id.as_str(), lead.mode),
-            (None, "z", Mode::Async)
-        );
-        assert_eq!(
-            parse(&json!({"eventName": "e"})).unwrap_err(),
-            "customerExternalId is required"
-        );
+        assert_eq!((lead.click_id, lead.customer_external_id.as_str(), lead.mode), (None, "z", Mode::Async));
+        assert_eq!(parse(&json!({"eventName": "e"})).unwrap_err(), "customerExternalId is required");
     }
 
     #[test]
     fn each_fault_is_worded_as_in_the_contract() {
         let rows = [
-            (
-                json!({"clickId": 1}),
-                "invalid_type: clickId: Invalid input: expected string, received number",
-            ),
-            (
-                json!({"eventName": null}),
-                "invalid_type: eventName: Invalid input: expected string, received null",
-            ),
-            (
-                json!({"eventName": "  "}),
-                "too_small: eventName: eventName is required",
-            ),
+            (json!({"clickId": 1}), "invalid_type: clickId: Invalid input: expected string, received number"),
+            (json!({"eventName": null}), "invalid_type: eventName: Invalid input: expected string, received null"),
+            (json!({"eventName": "  "}), "too_small: eventName: eventName is required"),
             (
                 json!({"eventName": "😀".repeat(128)}),
                 "too_big: eventName: Too big: expected string to have <=255 characters",
@@ -314,10 +276,7 @@ mod tests {
                 json!({"customerName": "x".repeat(101)}),
                 "too_big: customerName: Too big: expected string to have <=100 characters",
             ),
-            (
-                json!({"customerEmail": ""}),
-                "invalid_format: customerEmail: Invalid email address",
-            ),
+            (json!({"customerEmail": ""}), "invalid_format: customerEmail: Invalid email address"),
             (
                 json!({"customerAvatar": []}),
                 "invalid_type: customerAvatar: Invalid input: expected string, received array",
@@ -334,30 +293,15 @@ mod tests {
                 json!({"eventQuantity": 1.5}),
                 "invalid_type: eventQuantity: Invalid input: expected int, received number",
             ),
-            (
-                json!({"eventQuantity": 0}),
-                "too_small: eventQuantity: Too small: expected number to be >0",
-            ),
-            (
-                json!({"eventQuantity": 101}),
-                "too_big: eventQuantity: Too big: expected number to be <=100",
-            ),
-            (
-                json!({"metadata": []}),
-                "invalid_type: metadata: Invalid input: expected record, received array",
-            ),
+            (json!({"eventQuantity": 0}), "too_small: eventQuantity: Too small: expected number to be >0"),
+            (json!({"eventQuantity": 101}), "too_big: eventQuantity: Too big: expected number to be <=100"),
+            (json!({"metadata": []}), "invalid_type: metadata: Invalid input: expected record, received array"),
             (
                 json!({"metadata": {"a": "x".repeat(10_000)}}),
                 "custom: metadata: Metadata must be less than 10,000 characters when stringified",
             ),
-            (
-                json!({"metadata": {"a\0": 1}}),
-                "custom: metadata: Text must not contain NUL characters",
-            ),
-            (
-                json!({"customerName": "a\0"}),
-                "custom: customerName: Text must not contain NUL characters",
-            ),
+            (json!({"metadata": {"a\0": 1}}), "custom: metadata: Text must not contain NUL characters"),
+            (json!({"customerName": "a\0"}), "custom: customerName: Text must not contain NUL characters"),
         ];
         for (patch, expected) in rows {
             assert_eq!(refused(patch), expected);
@@ -384,9 +328,7 @@ mod tests {
             "too_small: customerExternalId: customerExternalId is required"
         );
         assert_eq!(
-            refused(
-                json!({"clickId": "", "eventName": "e", "customerExternalId": "x".repeat(101)})
-            ),
+            refused(json!({"clickId": "", "eventName": "e", "customerExternalId": "x".repeat(101)})),
             "too_big: customerExternalId: Too big: expected string to have <=100 characters"
         );
     }

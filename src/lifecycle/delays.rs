@@ -35,10 +35,7 @@ impl Delays {
     }
 
     /// The next pause.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a source of pauses never ends, an iterator may"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "a source of pauses never ends, an iterator may")]
     pub fn next(&mut self) -> Duration {
         let pause = self.source.next_backoff().unwrap_or(self.max);
         pause.min(self.max).max(self.min)

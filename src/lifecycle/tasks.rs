@@ -38,11 +38,7 @@ impl Tasks {
     /// An empty set under a stop.
     #[must_use]
     pub fn new(stop: Stop) -> Self {
-        Self {
-            stop,
-            set: JoinSet::new(),
-            cause: Arc::default(),
-        }
+        Self { stop, set: JoinSet::new(), cause: Arc::default() }
     }
 
     /// The stop these tasks live under.
@@ -60,10 +56,6 @@ impl Tasks {
     }
 
     /// Starts a task that must run until the stop is asked for, and may give up with a reason.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one supervised spawn everybody else must use"
-    )]
     pub fn spawn_fallible<E: std::fmt::Display>(
         &mut self,
         name: &'static str,
@@ -77,10 +69,7 @@ impl Tasks {
                 Ok(()) => (!stop.is_asked()).then_some(Ended::Returned(name)),
             };
             if let Some(ended) = ended {
-                cause
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(ended);
+                cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
                 stop.ask();
             }
             name
@@ -105,35 +94,21 @@ impl Tasks {
         }
         let left = self.set.len();
         self.set.shutdown().await;
-        let cause = self
-            .cause
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
         cause.map_or(Ok(left), Err)
     }
 
     fn note(&self, ended: Ended) {
-        self.cause
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(ended);
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the payload of a panic is handed over, not lent"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the payload of a panic is handed over, not lent")]
 fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
     payload
         .downcast_ref::<String>()
         .cloned()
-        .or_else(|| {
-            payload
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-        })
+        .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_else(|| "no message".to_owned())
 }
 

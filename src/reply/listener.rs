@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Reply, Waiters};
@@ -36,24 +37,22 @@ impl Listener {
     pub fn start(link: &Link, waiters: &Waiters, metrics: &Metrics, tasks: &mut Tasks) -> Self {
         let closing = CancellationToken::new();
         let (name, queue) = watch::channel(None);
-        let ears = Ears {
-            link: link.clone(),
-            waiters: waiters.clone(),
-            metrics: metrics.clone(),
-            name,
-        };
+        let ears = Ears { link: link.clone(), waiters: waiters.clone(), metrics: metrics.clone(), name };
         tasks.spawn("replies", ears.run(closing.clone(), tasks.stop().clone()));
-        Self {
-            queue,
-            _held: Arc::new(closing.clone().drop_guard()),
-            closing,
-        }
+        Self { queue, _held: Arc::new(closing.clone().drop_guard()), closing }
     }
 
     /// The reply queue's name for `reply_to`; `None` while the broker is away.
     #[must_use]
     pub fn queue(&self) -> Option<String> {
         self.queue.borrow().clone()
+    }
+
+    /// The same, waiting for a queue until then: at a start, or just after a reconnect. Cancel-safe.
+    pub async fn queue_by(&self, until: Instant) -> Option<String> {
+        let mut queue = self.queue.clone();
+        let open = timeout_at(until, queue.wait_for(Option::is_some)).await;
+        open.ok()?.ok()?.clone()
     }
 
     /// Stops listening; waiters that are left time out.

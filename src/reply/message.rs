@@ -60,11 +60,7 @@ impl Reply {
     /// [`Unreadable`] when they are no v1 reply.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let reply: Self = serde_json::from_slice(bytes)?;
-        if reply.v == Self::VERSION {
-            Ok(reply)
-        } else {
-            Err(Unreadable::Version(reply.v))
-        }
+        if reply.v == Self::VERSION { Ok(reply) } else { Err(Unreadable::Version(reply.v)) }
     }
 }
 

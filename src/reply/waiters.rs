@@ -47,15 +47,9 @@ impl Waiters {
     /// Room for `max` waiters, of which one workspace may take one part in `share`.
     #[must_use]
     pub fn new(max: usize, share: usize, metrics: &Metrics) -> Self {
-        let shared = Shared {
-            max,
-            max_of_one: max.div_ceil(share.max(1)),
-            metrics: metrics.clone(),
-            table: Mutex::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared =
+            Shared { max, max_of_one: max.div_ceil(share.max(1)), metrics: metrics.clone(), table: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Takes a place for a lead; `None` when all, or all of its workspace, are taken.
@@ -160,14 +154,7 @@ mod tests {
     }
 
     fn reply(id: Uuid) -> Reply {
-        Reply {
-            v: Reply::VERSION,
-            id,
-            ending: Ending::Recorded,
-            reason: None,
-            click_id: None,
-            link_id: None,
-        }
+        Reply { v: Reply::VERSION, id, ending: Ending::Recorded, reason: None, click_id: None, link_id: None }
     }
 
     #[tokio::test]

@@ -45,13 +45,8 @@ impl StoreError {
         };
         let code = database.code().unwrap_or_default().into_owned();
         match code.as_str() {
-            "23505" => Self::Conflict {
-                constraint: database.constraint().unwrap_or_default().to_owned(),
-                source,
-            },
-            other if other.starts_with("22") || other.starts_with("23") => {
-                Self::Refused { code, source }
-            }
+            "23505" => Self::Conflict { constraint: database.constraint().unwrap_or_default().to_owned(), source },
+            other if other.starts_with("22") || other.starts_with("23") => Self::Refused { code, source },
             _ => Self::Away(source),
         }
     }
@@ -68,16 +63,26 @@ impl StoreError {
         matches!(self, Self::Away(_) | Self::Silent(_))
     }
 
+    /// Whether the server as a whole does not serve: unreachable, out of resources, stopping, read-only.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Away(source) => source
+                .as_database_error()
+                .and_then(|e| e.code())
+                .is_none_or(|code| ["08", "53", "57P", "25006"].iter().any(|class| code.starts_with(class))),
+            Self::Silent(_) => true,
+            Self::Refused { .. } | Self::Conflict { .. } => false,
+        }
+    }
+
     /// Whether trying again at once is right: a deadlock or a serialization failure.
     #[must_use]
     pub fn is_collision(&self) -> bool {
         let Self::Away(source) = self else {
             return false;
         };
-        source
-            .as_database_error()
-            .and_then(|e| e.code())
-            .is_some_and(|code| code == "40P01" || code == "40001")
+        source.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "40P01" || code == "40001")
     }
 }
 

@@ -46,11 +46,7 @@ pub async fn migrate(store: &Store) -> Result<usize, MigrateError> {
 /// # Errors
 /// [`StoreError`] when `PostgreSQL` does not answer.
 pub async fn schema_state(store: &Store) -> Result<SchemaState, StoreError> {
-    let known = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let applied: Result<i64, sqlx::Error> =
         sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
             .fetch_one(&store.pool)

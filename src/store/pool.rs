@@ -18,6 +18,8 @@ use crate::config;
 use crate::lifecycle::{Engine, Health};
 use crate::telemetry::Metrics;
 
+/// Connections kept open, so that the first requests after a start need not wait for one.
+const WARM: u32 = 3;
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Access to `PostgreSQL`; clones share one pool.
@@ -44,42 +46,29 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let milliseconds = |duration: Duration| duration.as_millis().to_string();
         let options: PgConnectOptions = config.url.expose_secret().parse()?;
-        let options = options
-            .application_name(&format!("leadline-{name}"))
-            .options([
-                (
-                    "statement_timeout",
-                    milliseconds(config.statement_timeout).as_str(),
-                ),
-                ("lock_timeout", &milliseconds(config.lock_timeout)),
-                (
-                    "idle_in_transaction_session_timeout",
-                    &milliseconds(config.idle_in_transaction_timeout),
-                ),
-                ("enable_seqscan", "off"),
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-                ("plan_cache_mode", "force_generic_plan"),
-                ("jit", "off"),
-            ]);
+        let options = options.application_name(&format!("leadline-{name}")).options([
+            ("statement_timeout", milliseconds(config.statement_timeout).as_str()),
+            ("lock_timeout", &milliseconds(config.lock_timeout)),
+            ("idle_in_transaction_session_timeout", &milliseconds(config.idle_in_transaction_timeout)),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
+            ("enable_bitmapscan", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
+            .min_connections(connections.min(WARM))
             .acquire_timeout(config.acquire_timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    Ok(about.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
-                })
+                Box::pin(async move { Ok(about.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
             })
             .connect_lazy_with(options);
         let (health, metrics) = (health.clone(), metrics.clone());
-        Ok(Self {
-            pool,
-            config: Arc::new(config.clone()),
-            name,
-            health,
-            metrics,
-        })
+        Ok(Self { pool, config: Arc::new(config.clone()), name, health, metrics })
     }
 
     /// Asks `PostgreSQL` whether it answers, and notes the answer.
@@ -99,13 +88,8 @@ impl Store {
                 self.note(false);
             }
             self.show();
-            let pause = if self.health.is_up(Engine::Postgres) {
-                1000
-            } else {
-                250
-            };
-            stop.unless_asked(tokio::time::sleep(Duration::from_millis(pause)))
-                .await;
+            let pause = if self.health.is_up(Engine::Postgres) { 1000 } else { 250 };
+            stop.unless_asked(tokio::time::sleep(Duration::from_millis(pause))).await;
         }
     }
 
@@ -128,22 +112,23 @@ impl Store {
                 Ok(value)
             }
             Err(error) => {
-                let said_no = error
-                    .as_database_error()
-                    .is_some_and(|e| e.code().is_some_and(|c| !is_outage(&c)));
                 let error = StoreError::classify(error);
-                self.note(said_no || !error.is_away());
+                self.note_error(&error);
                 Err(error)
             }
         }
     }
 
+    /// A pool that is merely busy says nothing about the server; the watch asks the server itself.
+    pub(super) fn note_error(&self, error: &StoreError) {
+        if !matches!(error, StoreError::Away(sqlx::Error::PoolTimedOut)) {
+            self.note(!error.is_outage());
+        }
+    }
+
     pub(super) fn note(&self, up: bool) {
         if self.health.note(Engine::Postgres, up) {
-            self.metrics
-                .engine_up
-                .with_label_values(&["postgres"])
-                .set(i64::from(up));
+            self.metrics.engine_up.with_label_values(&["postgres"]).set(i64::from(up));
             if up {
                 tracing::info!(pool = self.name, "postgres answers");
             } else {
@@ -155,20 +140,7 @@ impl Store {
     fn show(&self) {
         let idle = i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX);
         let used = i64::from(self.pool.size()) - idle;
-        self.metrics
-            .pool_connections
-            .with_label_values(&[self.name, "idle"])
-            .set(idle);
-        self.metrics
-            .pool_connections
-            .with_label_values(&[self.name, "used"])
-            .set(used.max(0));
+        self.metrics.pool_connections.with_label_values(&[self.name, "idle"]).set(idle);
+        self.metrics.pool_connections.with_label_values(&[self.name, "used"]).set(used.max(0));
     }
-}
-
-/// Classes that mean the server as a whole does not serve: connection, resources, operator, read-only.
-fn is_outage(code: &str) -> bool {
-    ["08", "53", "57P", "25006"]
-        .iter()
-        .any(|class| code.starts_with(class))
 }

@@ -18,6 +18,12 @@ use super::{Store, StoreError};
 /// Beyond the server's own statement timeout, how long a silent connection is listened to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// An open transaction; the statements of the hot path are its methods.
+#[derive(Debug)]
+pub struct Tx {
+    pub(super) connection: PoolConnection<Postgres>,
+}
+
 impl Store {
     /// Runs `work` in one transaction and commits it.
     ///
@@ -25,54 +31,60 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; after [`StoreError::Silent`] the transaction may or may not be committed.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a transaction must outlive its caller; it ends by itself"
-    )]
-    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    #[expect(clippy::disallowed_methods, reason = "a transaction must outlive its caller; it ends by itself")]
+    pub async fn transaction<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-            + Send
-            + 'static,
+        W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let store = self.clone();
         match tokio::spawn(async move { store.transact(work).await }).await {
             Ok(outcome) => outcome,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
             Err(_) => Err(StoreError::Silent("a transaction whose task ended early")),
         }
     }
 
+    /// The same for statements of the store's own files.
+    ///
+    /// # Errors
+    /// As [`Store::transaction`].
+    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+    {
+        self.transaction(move |tx| Box::pin(async move { work(&mut tx.connection).await.map_err(StoreError::from) }))
+            .await
+    }
+
     async fn transact<T, W>(&self, work: W) -> Result<T, StoreError>
     where
-        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+        W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>,
     {
-        let mut connection = self.noted(self.pool.acquire().await)?;
+        let connection = self.noted(self.pool.acquire().await)?;
+        let mut tx = Tx { connection };
         let patience = self.config.statement_timeout + GRACE;
         let worked = timeout(patience, async {
-            sqlx::query("BEGIN").execute(&mut *connection).await?;
-            work(&mut connection).await
+            sqlx::query("BEGIN").execute(&mut *tx.connection).await?;
+            work(&mut tx).await
         });
         let value = match worked.await {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
-                undo(connection, self.config.commit_deadline).await;
-                return self.noted(Err(error));
+                undo(tx.connection, self.config.commit_deadline).await;
+                self.note_error(&error);
+                return Err(error);
             }
-            Err(_) => return Err(self.silent(connection, "a statement")),
+            Err(_) => return Err(self.silent(tx.connection, "a statement")),
         };
-        match timeout(
-            self.config.commit_deadline,
-            sqlx::query("COMMIT").execute(&mut *connection),
-        )
-        .await
-        {
+        match timeout(self.config.commit_deadline, sqlx::query("COMMIT").execute(&mut *tx.connection)).await {
             Ok(Ok(_)) => self.noted(Ok(value)),
             Ok(Err(error)) => {
-                drop(connection.detach());
+                drop(tx.connection.detach());
                 self.noted(Err(error))
             }
-            Err(_) => Err(self.silent(connection, "a COMMIT")),
+            Err(_) => Err(self.silent(tx.connection, "a COMMIT")),
         }
     }
 

@@ -39,15 +39,9 @@ pub fn init(config: &Telemetry) -> Result<(), LogError> {
     };
     let lines = fmt::layer().with_writer(io::stderr).with_target(true);
     if json {
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(lines.json().flatten_event(true))
-            .try_init()?;
+        tracing_subscriber::registry().with(filter).with(lines.json().flatten_event(true)).try_init()?;
     } else {
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(lines)
-            .try_init()?;
+        tracing_subscriber::registry().with(filter).with(lines).try_init()?;
     }
     Ok(())
 }

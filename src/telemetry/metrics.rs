@@ -7,8 +7,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Error, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Error, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// What kind of metric it is.
@@ -49,17 +48,11 @@ pub struct Spec {
     pub buckets: &'static [f64],
 }
 
-const FAST: &[f64] = &[
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0,
-];
-const SLOW: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
-    1800.0, 7200.0,
-];
-const SIZES: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
-];
+const FAST: &[f64] =
+    &[0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const SLOW: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 macro_rules! metrics {
     ($($field:ident: $kind:ident $name:literal [$($label:literal),*] $buckets:expr, $help:literal;)*) => {
@@ -144,29 +137,15 @@ impl Metrics {
 /// The list as the Markdown table that stands in the README.
 #[must_use]
 pub fn markdown_table() -> String {
-    let mut table =
-        String::from("| metric | kind | labels | what it answers |\n| --- | --- | --- | --- |\n");
+    let mut table = String::from("| metric | kind | labels | what it answers |\n| --- | --- | --- | --- |\n");
     for spec in SPECS {
-        let labels = spec
-            .labels
-            .iter()
-            .map(|l| format!("`{l}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        table.push_str(&format!(
-            "| `{}` | {} | {labels} | {} |\n",
-            spec.name,
-            spec.kind.as_str(),
-            spec.help
-        ));
+        let labels = spec.labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ");
+        table.push_str(&format!("| `{}` | {} | {labels} | {} |\n", spec.name, spec.kind.as_str(), spec.help));
     }
     table
 }
 
-fn registered<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> Result<C, Error> {
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }
@@ -182,18 +161,8 @@ mod tests {
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(text.contains("leadline_build_info{version=\"test\"} 1"));
         for spec in SPECS {
-            assert_eq!(
-                spec.kind == Kind::Counter,
-                spec.name.ends_with("_total"),
-                "{}",
-                spec.name
-            );
-            assert_eq!(
-                spec.kind == Kind::Histogram,
-                !spec.buckets.is_empty(),
-                "{}",
-                spec.name
-            );
+            assert_eq!(spec.kind == Kind::Counter, spec.name.ends_with("_total"), "{}", spec.name);
+            assert_eq!(spec.kind == Kind::Histogram, !spec.buckets.is_empty(), "{}", spec.name);
         }
     }
 }

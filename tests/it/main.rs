@@ -1,5 +1,49 @@
-//! The integration tests: one binary, real engines, one topic per module.
+//! The integration tests: one binary, one service per test, real engines.
 //!
-//! **Invariant:** no test is skipped because an engine is missing.
+//! A test is a sentence. It starts a [`harness`], does what it says, and ends with `finish()`.
+//!
+//! **Invariant:** no test shares a table or a queue with another, and none is skipped.
 
+#[cfg(test)]
+mod harness;
 mod broker;
+#[cfg(test)]
+mod modes;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod dedup;
+#[cfg(test)]
+mod follow_up;
+#[cfg(test)]
+mod wait;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod commit;
+#[cfg(test)]
+mod poison;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod http_setup;
+#[cfg(test)]
+mod links;
+#[cfg(test)]
+mod link_lists;
+#[cfg(test)]
+mod clicks;
+#[cfg(test)]
+mod customers;
+#[cfg(test)]
+mod workspaces;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod cli;

@@ -3,12 +3,7 @@
 //! `TEST_AMQP_URL` names it. Every test has a topology of its own, by a random prefix, and deletes it.
 //!
 //! **Invariant:** a test that leaves a message unaccounted for fails.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail the test"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 mod set_up;
 mod publishing;

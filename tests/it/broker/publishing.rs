@@ -2,16 +2,16 @@
 //!
 //! **Invariant:** what was confirmed is in its queue.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leadline::broker::{Address, Letter, PublishError, Queue, Topology};
-use leadline::lifecycle::{Engine, Stop};
+use leadline::lifecycle::Engine;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::set_up::{
-    BLOCKED, Mode, Site, UNBLOCKED, Wire, channel, eventually, in_time, is_silent, letter, receive,
-};
+use super::set_up::{BLOCKED, Mode, Site, UNBLOCKED, Wire, channel, eventually, in_time, is_silent, letter, receive};
 
 #[tokio::test]
 async fn confirmed_letters_are_in_their_queues_with_their_properties() {
@@ -19,11 +19,7 @@ async fn confirmed_letters_are_in_their_queues_with_their_properties() {
     let publisher = site.publisher().await;
     let link = site.link();
     let id = Uuid::now_v7();
-    let sent = Letter {
-        id,
-        reply_to: Some("somewhere".to_owned()),
-        ..letter(Queue::Shard(3), "hello")
-    };
+    let sent = Letter { id, reply_to: Some("somewhere".to_owned()), ..letter(Queue::Shard(3), "hello") };
     publisher.publish(sent).await.unwrap();
     let mut inlet = link.open(&Queue::SHARDS, 10).await.unwrap();
     let delivery = receive(&mut inlet, 1).await.remove(0);
@@ -43,21 +39,11 @@ async fn confirmed_letters_are_in_their_queues_with_their_properties() {
 async fn what_cannot_be_routed_lands_in_the_dead_queue() {
     let mut site = Site::new();
     let publisher = site.publisher().await;
-    publisher
-        .publish(letter(Queue::Shard(200), "lost?"))
-        .await
-        .unwrap();
-    publisher
-        .publish(letter(Queue::Dead, "dead"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Shard(200), "lost?")).await.unwrap();
+    publisher.publish(letter(Queue::Dead, "dead")).await.unwrap();
     let link = site.link();
     let mut inlet = link.open(&[Queue::Dead], 10).await.unwrap();
-    let bodies: Vec<Vec<u8>> = receive(&mut inlet, 2)
-        .await
-        .into_iter()
-        .map(|d| d.body)
-        .collect();
+    let bodies: Vec<Vec<u8>> = receive(&mut inlet, 2).await.into_iter().map(|d| d.body).collect();
     assert_eq!(bodies, [b"lost?".to_vec(), b"dead".to_vec()]);
     inlet.close().await;
     drop((publisher, link));
@@ -80,17 +66,10 @@ async fn a_full_queue_refuses() {
     assert!(confirmed >= 3, "{words:?}");
     let link = site.link();
     let mut inlet = link.open(&[Queue::Wait], 100).await.unwrap();
-    let tags: Vec<u64> = receive(&mut inlet, confirmed)
-        .await
-        .iter()
-        .map(|d| d.tag)
-        .collect();
+    let tags: Vec<u64> = receive(&mut inlet, confirmed).await.iter().map(|d| d.tag).collect();
     assert!(is_silent(&mut inlet).await);
     inlet.settle(&tags).await.unwrap();
-    eventually("room again", async || {
-        publisher.publish(letter(Queue::Wait, "x")).await.is_ok()
-    })
-    .await;
+    eventually("room again", async || publisher.publish(letter(Queue::Wait, "x")).await.is_ok()).await;
     inlet.close().await;
     drop((publisher, link));
     site.finish().await;
@@ -104,28 +83,29 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
     site.config.window = 32;
     site.config.url = wire.url().into();
     let publisher = site.publisher().await;
-    let done = Stop::new();
+    let (over, confirms) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..64 {
-        let (publisher, done) = (publisher.clone(), done.clone());
+        let (publisher, over, confirms) = (publisher.clone(), Arc::clone(&over), Arc::clone(&confirms));
         callers.spawn(async move {
             let mut confirmed = Vec::new();
-            for n in 0_u32.. {
-                let body = format!("{caller}-{n}");
-                let sent = letter(Queue::SHARDS[n as usize % 4], &body);
-                if publisher.publish(sent).await.is_ok() {
-                    confirmed.push(body);
-                }
-                let pause = tokio::time::sleep(Duration::from_millis(10));
-                if done.unless_asked(pause).await.is_none() {
+            for n in 0.. {
+                if over.load(Ordering::Relaxed) {
                     break;
                 }
+                let body = format!("{caller}-{n}");
+                match publisher.publish(letter(Queue::Shard(n % 4), &body)).await {
+                    Ok(()) => confirmed.push(body),
+                    Err(_) => publisher.ready().await,
+                }
+                confirms.store(confirms.load(Ordering::Relaxed).max(confirmed.len()), Ordering::Relaxed);
             }
             confirmed
         });
     }
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        let before = confirms.load(Ordering::Relaxed);
+        eventually("confirms flow", async || confirms.load(Ordering::Relaxed) > before + 5).await;
         wire.set(Mode::Cut);
         eventually("away", async || !publisher.is_ready()).await;
         let word = publisher.publish(letter(Queue::Wait, "never")).await;
@@ -134,12 +114,9 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
         wire.set(Mode::Open);
         in_time("ready again", publisher.ready()).await;
     }
-    done.ask();
+    over.store(true, Ordering::Relaxed);
     let confirmed: Vec<String> = callers.join_all().await.concat();
-    publisher
-        .publish(letter(Queue::Wait, "after"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "after")).await.unwrap();
     assert!(site.health.is_up(Engine::Rabbitmq));
 
     let link = site.link();
@@ -157,7 +134,7 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_is_unconfirmed_keeps_its_places_and_is_replaced() {
+async fn a_silent_connection_is_unconfirmed_holds_its_places_and_is_replaced() {
     let wire = Wire::new().await;
     let mut site = Site::new();
     site.config.url = wire.url().into();
@@ -167,16 +144,13 @@ async fn a_silent_connection_is_unconfirmed_keeps_its_places_and_is_replaced() {
     site.config.window = 2;
     let publisher = site.publisher().await;
     wire.set(Mode::Silent);
-    for expected in [
-        PublishError::Unconfirmed,
-        PublishError::Unconfirmed,
-        PublishError::Away,
-    ] {
+    for expected in [PublishError::Unconfirmed, PublishError::Unconfirmed, PublishError::Away] {
         let word = publisher.publish(letter(Queue::Wait, "?")).await;
         assert_eq!(word, Err(expected));
     }
     assert!(!publisher.post(letter(Queue::Wait, "?")));
     eventually("the loss is noticed", async || !publisher.is_ready()).await;
+    stays(Duration::from_secs(3), "no connection comes about", async || !publisher.is_ready()).await;
     wire.set(Mode::Open);
     in_time("ready again", publisher.ready()).await;
     publisher.publish(letter(Queue::Wait, "!")).await.unwrap();
@@ -191,10 +165,7 @@ async fn a_blocked_connection_is_away_at_once_and_does_not_delay_the_stop() {
     site.config.url = wire.url().into();
     site.config.confirm_deadline = Duration::from_secs(5);
     let publisher = site.publisher().await;
-    publisher
-        .publish(letter(Queue::Wait, "before"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "before")).await.unwrap();
     wire.set(BLOCKED);
     eventually("blocked", async || !publisher.is_ready()).await;
     let started = Instant::now();
@@ -205,10 +176,7 @@ async fn a_blocked_connection_is_away_at_once_and_does_not_delay_the_stop() {
     assert!(!site.health.is_up(Engine::Rabbitmq));
     wire.set(UNBLOCKED);
     in_time("takes messages again", publisher.ready()).await;
-    publisher
-        .publish(letter(Queue::Wait, "after"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "after")).await.unwrap();
     wire.set(BLOCKED);
     eventually("blocked", async || !publisher.is_ready()).await;
     drop(publisher);

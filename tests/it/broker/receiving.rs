@@ -8,10 +8,7 @@ use super::set_up::{Mode, Site, Wire, eventually, in_time, is_silent, letter, re
 
 async fn publish(publisher: &Publisher, queue: Queue, count: usize) {
     for n in 0..count {
-        publisher
-            .publish(letter(queue, &n.to_string()))
-            .await
-            .unwrap();
+        publisher.publish(letter(queue, &n.to_string())).await.unwrap();
     }
 }
 
@@ -94,17 +91,11 @@ async fn a_pause_keeps_deliveries_and_a_resume_lets_new_ones_in() {
     let publisher = site.publisher().await;
     let link = site.link();
     publish(&publisher, Queue::Wait, 5).await;
-    let mut inlet = link
-        .open(&[Queue::Wait, Queue::Shard(0)], 10)
-        .await
-        .unwrap();
+    let mut inlet = link.open(&[Queue::Wait, Queue::Shard(0)], 10).await.unwrap();
     let held = receive(&mut inlet, 2).await;
     inlet.pause().await.unwrap();
     inlet.pause().await.unwrap();
-    publisher
-        .publish(letter(Queue::Wait, "later"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "later")).await.unwrap();
     let arrived_before = inlet.arrived();
     let early = receive(&mut inlet, arrived_before).await;
     assert!(is_silent(&mut inlet).await);
@@ -122,19 +113,13 @@ async fn a_pause_keeps_deliveries_and_a_resume_lets_new_ones_in() {
 
     inlet.resume().await.unwrap();
     inlet.resume().await.unwrap();
-    publisher
-        .publish(letter(Queue::Shard(0), "new"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Shard(0), "new")).await.unwrap();
     let new = receive(&mut inlet, 1).await;
     assert_eq!(bodies(&new), ["new"]);
     assert_eq!(new[0].delivery_count, 0);
     inlet.settle(&tags(&new)).await.unwrap();
     inlet.close().await;
-    let mut inlet = link
-        .open(&[Queue::Wait, Queue::Shard(0)], 10)
-        .await
-        .unwrap();
+    let mut inlet = link.open(&[Queue::Wait, Queue::Shard(0)], 10).await.unwrap();
     assert!(is_silent(&mut inlet).await, "everything was settled");
     inlet.close().await;
     drop((publisher, link));
@@ -151,10 +136,7 @@ async fn a_close_returns_deliveries_to_their_places() {
         let mut inlet = link.open(&[Queue::Shard(1)], 6).await.unwrap();
         let taken = receive(&mut inlet, 6).await;
         assert_eq!(bodies(&taken), ["0", "1", "2", "3", "4", "5"]);
-        assert!(
-            taken.iter().all(|d| d.delivery_count == expected),
-            "{taken:?}"
-        );
+        assert!(taken.iter().all(|d| d.delivery_count == expected), "{taken:?}");
         if expected == 2 {
             inlet.settle(&tags(&taken)).await.unwrap();
             let rest = receive(&mut inlet, 4).await;
@@ -185,9 +167,7 @@ async fn a_cut_connection_ends_the_inlet_and_the_deliveries_come_back() {
     assert!(inlet.settle(&tags(&taken)).await.is_err());
     inlet.close().await;
     wire.set(Mode::Open);
-    let mut inlet = in_time("open again", link.open(&[Queue::Wait], 10))
-        .await
-        .unwrap();
+    let mut inlet = in_time("open again", link.open(&[Queue::Wait], 10)).await.unwrap();
     let again = receive(&mut inlet, 3).await;
     assert!(again.iter().all(|d| d.redelivered && d.delivery_count == 1));
     inlet.settle(&tags(&again)).await.unwrap();

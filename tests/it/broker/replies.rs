@@ -54,10 +54,7 @@ async fn a_reply_makes_the_round_trip_also_after_a_reconnect() {
         let waiter = waiters.register(Uuid::now_v7(), nonsense.id).unwrap();
         assert!(publisher.post(nonsense));
         let count = |word: &str| site.metrics.replies.with_label_values(&[word]).get();
-        eventually("counted", async || {
-            ["delivered", "late", "unreadable"].map(count) == [round + 1; 3]
-        })
-        .await;
+        eventually("counted", async || ["delivered", "late", "unreadable"].map(count) == [round + 1; 3]).await;
         drop(waiter);
         assert_eq!(waiters.count(), 0);
         wire.set(Mode::Cut);

@@ -30,10 +30,7 @@ pub(crate) struct Site {
     pub(crate) metrics: Metrics,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test's engine is named by the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the test's engine is named by the environment")]
 pub(crate) fn broker_url() -> String {
     std::env::var("TEST_AMQP_URL").expect("TEST_AMQP_URL must name a RabbitMQ")
 }
@@ -58,8 +55,7 @@ impl Site {
 
     /// A publisher that is ready.
     pub(crate) async fn publisher(&mut self) -> Publisher {
-        let publisher =
-            Publisher::start(&self.config, &self.health, &self.metrics, &mut self.tasks);
+        let publisher = Publisher::start(&self.config, &self.health, &self.metrics, &mut self.tasks);
         in_time("publisher ready", publisher.ready()).await;
         publisher
     }
@@ -78,14 +74,10 @@ impl Site {
     /// Stops and waits, and says how it ended; the topology stays.
     pub(crate) async fn end(self) -> (Result<usize, Ended>, config::Broker) {
         self.stop.ask();
-        let Self {
-            stop,
-            tasks,
-            config,
-            ..
-        } = self;
+        let Self { stop, tasks, config, .. } = self;
         let force = async {
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            let patience = tokio::time::timeout(Duration::from_secs(10), std::future::pending::<()>());
+            patience.await.unwrap_err();
             stop.force();
             std::future::pending::<()>().await;
         };
@@ -108,10 +100,7 @@ pub(crate) async fn delete(config: &config::Broker) {
     }
     for exchange in [topology.exchange(), topology.dead_exchange()] {
         let options = ExchangeDeleteOptions::default();
-        channel
-            .exchange_delete(exchange.into(), options)
-            .await
-            .unwrap();
+        channel.exchange_delete(exchange.into(), options).await.unwrap();
     }
 }
 
@@ -124,12 +113,7 @@ pub(crate) async fn channel() -> (Connection, lapin::Channel) {
 }
 
 pub(crate) fn letter(queue: Queue, body: &str) -> Letter {
-    Letter {
-        to: Address::Queue(queue),
-        id: Uuid::now_v7(),
-        body: body.into(),
-        reply_to: None,
-    }
+    Letter { to: Address::Queue(queue), id: Uuid::now_v7(), body: body.into(), reply_to: None }
 }
 
 /// Receives exactly `count` deliveries.
@@ -147,9 +131,7 @@ pub(crate) async fn receive(inlet: &mut Inlet, count: usize) -> Vec<Delivery> {
 pub(crate) async fn is_silent(inlet: &mut Inlet) -> bool {
     let mut taken = Vec::new();
     let received = inlet.receive(&mut taken, 1, usize::MAX);
-    tokio::time::timeout(Duration::from_millis(300), received)
-        .await
-        .is_err()
+    tokio::time::timeout(Duration::from_millis(300), received).await.is_err()
 }
 
 pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -161,8 +143,9 @@ pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
 
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     in_time(what, async {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
         while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            look.tick().await;
         }
     })
     .await;
@@ -193,10 +176,7 @@ pub(crate) const BLOCKED: Mode = Mode::Says(b"\x01\0\0\0\0\0\x12\0\x0a\0\x3c\x0d
 pub(crate) const UNBLOCKED: Mode = Mode::Says(b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce");
 
 impl Wire {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "aborted when the wire is dropped"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "aborted when the wire is dropped")]
     pub(crate) async fn new() -> Self {
         let url: url::Url = broker_url().parse().unwrap();
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5672));
@@ -210,11 +190,7 @@ impl Wire {
                 carried.spawn(async move { carry(near, &target, seen).await });
             }
         });
-        Self {
-            address,
-            mode,
-            accepting,
-        }
+        Self { address, mode, accepting }
     }
 
     /// The broker's URL by way of this wire.
@@ -240,8 +216,7 @@ async fn carry(near: TcpStream, target: &str, mut mode: watch::Receiver<Mode>) {
     let Ok(far) = TcpStream::connect(target).await else {
         return;
     };
-    let ((mut near_in, mut near_out), (mut far_in, mut far_out)) =
-        (near.into_split(), far.into_split());
+    let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
     loop {
         let now = *mode.borrow_and_update();
         if let Mode::Says(words) = now {

@@ -18,11 +18,7 @@ async fn declaring_again_changes_nothing() {
     second.publish(letter(Queue::Wait, "more")).await.unwrap();
     let link = site.link();
     let mut inlet = link.open(&[Queue::Wait], 10).await.unwrap();
-    let bodies: Vec<Vec<u8>> = receive(&mut inlet, 2)
-        .await
-        .into_iter()
-        .map(|d| d.body)
-        .collect();
+    let bodies: Vec<Vec<u8>> = receive(&mut inlet, 2).await.into_iter().map(|d| d.body).collect();
     assert_eq!(bodies, [b"kept", b"more"]);
     drop((first, second, link, inlet));
     site.finish().await;
@@ -34,21 +30,13 @@ async fn other_arguments_stop_the_start_and_are_left_alone() {
     let name = Topology::new(&site.config).queue_name(Queue::Shard(2));
     let (_connection, other) = channel().await;
     let mut arguments = FieldTable::default();
-    arguments.insert(
-        "x-queue-type".into(),
-        AMQPValue::LongString("quorum".into()),
-    );
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(7));
     let options = QueueDeclareOptions::durable();
     let declare = || other.queue_declare(name.as_str().into(), options, arguments.clone());
     declare().await.unwrap();
 
-    let publisher = leadline::broker::Publisher::start(
-        &site.config,
-        &site.health,
-        &site.metrics,
-        &mut site.tasks,
-    );
+    let publisher = leadline::broker::Publisher::start(&site.config, &site.health, &site.metrics, &mut site.tasks);
     let tasks = std::mem::replace(&mut site.tasks, Tasks::new(site.stop.clone()));
     in_time("the stop", site.stop.asked()).await;
     drop(publisher);
@@ -66,10 +54,7 @@ async fn other_arguments_stop_the_start_and_are_left_alone() {
     }
 
     declare().await.expect("the queue is as it was");
-    other
-        .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
-        .await
-        .unwrap();
+    other.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     super::set_up::delete(&site.config).await;
 }
 
@@ -78,10 +63,7 @@ async fn a_refused_login_and_an_unusable_address_stop_the_start() {
     let url = super::set_up::broker_url();
     let wrong = url.replacen("guest:guest@", "guest:wrong@", 1);
     assert_ne!(url, wrong, "this test expects the user guest");
-    for (url, said) in [
-        (wrong.as_str(), "ACCESS_REFUSED"),
-        ("amqps://guest:guest@127.0.0.1/%2f", "needs TLS"),
-    ] {
+    for (url, said) in [(wrong.as_str(), "ACCESS_REFUSED"), ("amqps://guest:guest@127.0.0.1/%2f", "needs TLS")] {
         let mut site = Site::new();
         site.config.url = url.into();
         let link = site.link();

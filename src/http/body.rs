@@ -1,0 +1,70 @@
+//! Reads a request's body: bounded in size and in time, whatever content type it claims or lacks.
+//!
+//! A body in one piece, as every honest lead is, is taken without a copy. What comes after the limit
+//! is read and thrown away for a while, so that a client that writes before it reads still sees its
+//! 413 instead of a reset connection.
+//!
+//! **Invariant:** never more than the limit and one frame of a body is in memory.
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::EXPECT;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use super::{Http, Problem};
+
+/// A body, whole.
+#[derive(Debug)]
+pub(super) struct Payload(pub(super) Bytes);
+
+/// How much of an oversized body is read for the client's sake.
+const DRAINED_BYTES: u64 = 64 * 1024 * 1024;
+
+impl FromRequest<Http> for Payload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, http: &Http) -> Result<Self, Problem> {
+        let limit = http.config.body_limit_bytes;
+        let polite = request.headers().contains_key(EXPECT);
+        let mut body = request.into_body();
+        let announced = body.size_hint().lower();
+        let too_long = usize::try_from(announced).map_or(true, |bytes| bytes > limit);
+        let work = async {
+            if too_long {
+                // Who asked for leave to send has not sent anything yet.
+                if !polite && announced <= DRAINED_BYTES {
+                    drain(&mut body).await;
+                }
+                return Err(too_large());
+            }
+            match Limited::new(&mut body, limit).collect().await {
+                Ok(collected) => Ok(Self(collected.to_bytes())),
+                Err(error) if error.is::<LengthLimitError>() => {
+                    drain(&mut body).await;
+                    Err(too_large())
+                }
+                Err(_) => Err(Problem::bad_request("The request body ended early.")),
+            }
+        };
+        timeout(http.config.body_timeout, work).await.unwrap_or_else(|_| {
+            Err(Problem::transport(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."))
+        })
+    }
+}
+
+async fn drain(body: &mut Body) {
+    let mut left = DRAINED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        left = left.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::transport(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large.")
+}

@@ -1,0 +1,61 @@
+//! What handlers share.
+//!
+//! **Invariant:** cloning it costs one reference count; it is made once per process.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::keyring::Keyring;
+use crate::config;
+use crate::intake::Intake;
+use crate::lifecycle::{Health, Stop};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Everything a handler needs; clones share it.
+#[derive(Debug, Clone)]
+pub struct Http(Arc<Shared>);
+
+/// See [`Http`].
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) intake: Intake,
+    pub(super) store: Store,
+    pub(super) config: config::Http,
+    pub(super) keys: Keyring,
+    pub(super) health: Health,
+    pub(super) metrics: Metrics,
+    pub(super) stop: Stop,
+}
+
+impl Http {
+    /// Joins what handlers need. `store_config` says how long keys are believed.
+    #[must_use]
+    pub fn new(
+        intake: Intake,
+        store: Store,
+        config: &config::Http,
+        store_config: &config::Store,
+        health: &Health,
+        metrics: &Metrics,
+        stop: &Stop,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            intake,
+            keys: Keyring::new(&store, store_config),
+            store,
+            config: config.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        }))
+    }
+}
+
+impl Deref for Http {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

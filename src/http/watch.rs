@@ -1,0 +1,150 @@
+//! What every request gets, whoever answers it: a request id, a span, a count, and CORS on pages' routes.
+//!
+//! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and
+//! stands in the span. Routes are counted by template, so that no label value comes from a caller.
+//!
+//! **Invariant:** the set of route labels is closed.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use tower::{Layer, Service};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::origin;
+use crate::telemetry::Metrics;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_MAX: usize = 128;
+
+/// The layer.
+#[derive(Debug, Clone)]
+pub(super) struct Watch {
+    metrics: Metrics,
+}
+
+impl Watch {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone() }
+    }
+}
+
+impl<S> Layer<S> for Watch {
+    type Service = Watched<S>;
+
+    fn layer(&self, inner: S) -> Watched<S> {
+        Watched { inner, watch: self.clone() }
+    }
+}
+
+/// A watched service.
+#[derive(Debug, Clone)]
+pub(super) struct Watched<S> {
+    inner: S,
+    watch: Watch,
+}
+
+impl<S> Service<Request> for Watched<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let route = route(request.uri().path());
+        let id = request_id(request.headers());
+        let span = tracing::debug_span!("request", request.id = ?id, route);
+        let metrics = self.watch.metrics.clone();
+        let answer = self.inner.call(request);
+        let watched = async move {
+            let mut response = answer.await?;
+            if matches!(route, "/track/click" | "/track/lead/client") {
+                origin::share(response.headers_mut());
+            }
+            response.headers_mut().insert(REQUEST_ID, id);
+            let status = response.status();
+            let labels = [route, status.as_str()];
+            metrics.http_requests.with_label_values(&labels).inc();
+            tracing::debug!(status = status.as_u16(), "answered");
+            Ok(response)
+        };
+        Box::pin(watched.instrument(span))
+    }
+}
+
+/// The template of a path.
+fn route(path: &str) -> &'static str {
+    let bare = path.strip_prefix("/api").unwrap_or(path);
+    match bare {
+        "/track/lead" => "/track/lead",
+        "/track/lead/client" => "/track/lead/client",
+        "/track/click" => "/track/click",
+        "/links" => "/links",
+        "/links/info" => "/links/info",
+        "/links/count" => "/links/count",
+        "/customers" => "/customers",
+        "/livez" => "/livez",
+        "/readyz" => "/readyz",
+        _ if bare.starts_with("/links/") => "/links/{id}",
+        _ if bare.starts_with("/customers/") => "/customers/{id}",
+        _ if bare.starts_with("/workspaces/") => "/workspaces/{id}",
+        _ => "other",
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let plain = |id: &&HeaderValue| {
+        let id = id.as_bytes();
+        (1..=REQUEST_ID_MAX).contains(&id.len())
+            && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(b))
+    };
+    headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(made)
+}
+
+fn made() -> HeaderValue {
+    let mut text = Uuid::encode_buffer();
+    let text = Uuid::now_v7().simple().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_counted_by_template() {
+        for (path, expected) in [
+            ("/api/track/lead", "/track/lead"),
+            ("/links/link_1", "/links/{id}"),
+            ("/api/customers/ext_a/b", "/customers/{id}"),
+            ("/.env", "other"),
+        ] {
+            assert_eq!(route(path), expected);
+        }
+    }
+
+    #[test]
+    fn only_plain_request_ids_are_taken() {
+        let id = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, text.parse().unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(id("abc-1"), "abc-1");
+        assert_eq!(id("a b").len(), 32);
+        assert_eq!(id(&"x".repeat(129)).len(), 32);
+    }
+}

@@ -1,0 +1,237 @@
+//! The walk of one request through intake: permit, resolve, plan, stamp, publish, wait.
+//!
+//! Enters: a checked wish of an authenticated workspace. Leaves: its answer. If the caller goes away
+//! meanwhile, what was published stays published.
+//!
+//! **Invariant:** the waiter is registered before the message is published, and 200 is said only
+//! after the confirm (or after the verdict, for those who wait for it).
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::answer::{Answer, Tracked, TurnedAway};
+use super::permits::Permits;
+use super::plan::{Plan, plan, question, reveal};
+use super::resolver::Resolver;
+use crate::broker::{Address, Letter, Publisher, Queue};
+use crate::config;
+use crate::lead::{Ending, LeadMessage, Mode, Reason, TrackLead};
+use crate::lifecycle::Tasks;
+use crate::reply::{Listener, Reply, Waiters};
+use crate::store::{Question, Store};
+use crate::telemetry::Metrics;
+
+/// How long a request waits for the reply queue to be opened while the broker serves.
+const OPENING: Duration = Duration::from_secs(1);
+
+/// Accepts leads; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    resolver: Resolver,
+    publisher: Publisher,
+    waiters: Waiters,
+    listener: Listener,
+    permits: Permits,
+    metrics: Metrics,
+    wait_timeout: Duration,
+    retry_after: Duration,
+}
+
+/// What intake works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// `PostgreSQL`, for look-ups.
+    pub store: Store,
+    /// Where messages go.
+    pub publisher: Publisher,
+    /// Who waits for a verdict.
+    pub waiters: Waiters,
+    /// Where verdicts arrive.
+    pub listener: Listener,
+    /// The metrics of this process.
+    pub metrics: Metrics,
+}
+
+impl Intake {
+    /// Starts the resolver and joins the parts.
+    #[must_use]
+    pub fn start(parts: Parts, config: &config::Intake, tasks: &mut Tasks) -> Self {
+        Self {
+            resolver: Resolver::start(&parts.store, config, &parts.metrics, tasks),
+            publisher: parts.publisher,
+            waiters: parts.waiters,
+            listener: parts.listener,
+            permits: Permits::new(config.max_in_flight, config.workspace_share),
+            metrics: parts.metrics,
+            wait_timeout: config.wait_timeout,
+            retry_after: config.retry_after,
+        }
+    }
+
+    /// What a 503 tells the client to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// Tracks one lead; `arrived` is when its request did. Cancel-safe: what was published stays so.
+    pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
+        let mode = lead.mode.as_str();
+        self.metrics.in_flight.with_label_values(&[] as &[&str]).inc();
+        let gauge = Decrement(&self.metrics);
+        let answer = match self.permits.take(workspace_id) {
+            None => unavailable(Uuid::now_v7()),
+            Some(_permit) => self.accept(workspace_id, lead, arrived).await,
+        };
+        drop(gauge);
+        let said = match (&answer.outcome, answer.ending) {
+            (Ok(_), Some(Ending::Duplicate)) => "duplicate",
+            (Ok(_), _) => "accepted",
+            (Err(TurnedAway::Unavailable), _) => "unavailable",
+            (Err(_), _) => "refused",
+        };
+        self.metrics.answers.with_label_values(&[mode, said]).inc();
+        self.metrics.answer_seconds.with_label_values(&[mode]).observe(arrived.elapsed().as_secs_f64());
+        tracing::debug!(lead.id = %answer.lead_id, lead.mode = mode, answer = said, "lead answered");
+        answer
+    }
+
+    async fn accept(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
+        let found = self.resolver.resolve(question(workspace_id, &lead)).await;
+        let lead_id = Uuid::now_v7();
+        let (resolved, awaited, tracked) = match plan(workspace_id, &lead, found) {
+            Plan::Repeat { recorded, tracked } => {
+                return Answer { lead_id: recorded, ending: Some(Ending::Duplicate), outcome: Ok(tracked) };
+            }
+            Plan::Refuse(refused) => {
+                return Answer { lead_id, ending: None, outcome: Err(refused) };
+            }
+            Plan::Publish { resolved, awaited, tracked } => (resolved, awaited, tracked),
+        };
+        let mut message = LeadMessage::new(lead_id, workspace_id, Utc::now(), lead);
+        message.resolved = resolved;
+        message.awaited = awaited;
+        if awaited || message.mode == Mode::Wait {
+            self.publish_and_wait(message, tracked, arrived + self.wait_timeout).await
+        } else {
+            self.publish(message, tracked).await
+        }
+    }
+
+    async fn publish(&self, message: LeadMessage, tracked: Tracked) -> Answer {
+        let lead_id = message.id;
+        let Some(letter) = letter(&message, None) else {
+            return unavailable(lead_id);
+        };
+        match self.publisher.publish(letter).await {
+            Ok(()) => Answer { lead_id, ending: None, outcome: Ok(tracked) },
+            Err(error) => {
+                tracing::debug!(lead.id = %lead_id, %error, "lead not confirmed");
+                unavailable(lead_id)
+            }
+        }
+    }
+
+    async fn publish_and_wait(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
+        let lead_id = message.id;
+        if !self.publisher.is_ready() {
+            return unavailable(lead_id);
+        }
+        let Some(reply_to) = self.listener.queue_by(until.min(Instant::now() + OPENING)).await else {
+            return unavailable(lead_id);
+        };
+        let Some(waiter) = self.waiters.register(message.workspace_id, lead_id) else {
+            return unavailable(lead_id);
+        };
+        let Some(letter) = letter(&message, Some(reply_to)) else {
+            return unavailable(lead_id);
+        };
+        let verdict = waiter.wait(until);
+        tokio::pin!(verdict);
+        // The reply is stronger evidence than the confirm, and may overtake it.
+        let reply = tokio::select! {
+            biased;
+            reply = &mut verdict => reply,
+            published = self.publisher.publish(letter) => match published {
+                Ok(()) => verdict.await,
+                Err(_) => None,
+            },
+        };
+        match reply {
+            None => unavailable(lead_id),
+            Some(reply) => self.answered(message, tracked, reply).await,
+        }
+    }
+
+    async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
+        let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
+        self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
+        let outcome = match reply.ending {
+            Ending::Buried => Err(TurnedAway::Unavailable),
+            Ending::Rejected => Err(turned_away(&message, &reply)),
+            Ending::Duplicate => {
+                tracked.link = None;
+                reveal(&mut tracked, reply.click_id, None);
+                Ok(tracked)
+            }
+            Ending::Recorded | Ending::Deferred => {
+                let found = match (&tracked.link, reply.link_id) {
+                    (None, Some(link_id)) => self.resolver.resolve(revealing(&message, link_id)).await,
+                    _ => None,
+                };
+                if tracked.link.is_none() {
+                    reveal(&mut tracked, reply.click_id, found);
+                }
+                Ok(tracked)
+            }
+        };
+        Answer { lead_id: message.id, ending: Some(reply.ending), outcome }
+    }
+}
+
+/// Lowers the gauge however the request ends, a vanished caller included.
+struct Decrement<'a>(&'a Metrics);
+
+impl Drop for Decrement<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.with_label_values(&[] as &[&str]).dec();
+    }
+}
+
+fn unavailable(lead_id: Uuid) -> Answer {
+    Answer { lead_id, ending: None, outcome: Err(TurnedAway::Unavailable) }
+}
+
+/// A wait request that carries a click goes past the backlog; a follow-up queues behind its customer's deferred lead.
+fn letter(message: &LeadMessage, reply_to: Option<String>) -> Option<Letter> {
+    let queue =
+        if message.mode == Mode::Wait && !message.is_follow_up() { Queue::Wait } else { Queue::Shard(message.shard()) };
+    let body = message.encode().ok()?;
+    Some(Letter { to: Address::Queue(queue), id: message.id, body, reply_to })
+}
+
+fn revealing(message: &LeadMessage, link_id: Uuid) -> Question {
+    Question {
+        workspace_id: message.workspace_id,
+        customer_external_id: message.customer_external_id.clone(),
+        event_key: None,
+        click_id: None,
+        link_id: Some(link_id),
+    }
+}
+
+fn turned_away(message: &LeadMessage, reply: &Reply) -> TurnedAway {
+    let click_id = message.click_id.clone().unwrap_or_default();
+    let link_id = reply.link_id.unwrap_or_default();
+    match reply.reason {
+        Some(Reason::ClickNotFound) => TurnedAway::ClickNotFound { click_id },
+        Some(Reason::LinkNotFound) => TurnedAway::LinkNotFound { click_id },
+        Some(Reason::LinkForeign) => TurnedAway::LinkForeign { click_id, link_id },
+        Some(Reason::LinkDisabled) => TurnedAway::LinkDisabled { click_id, link_id },
+        Some(Reason::CustomerNotFound) => TurnedAway::CustomerNotFound,
+        None => TurnedAway::Unavailable,
+    }
+}

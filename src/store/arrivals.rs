@@ -1,0 +1,154 @@
+//! Customers as leads bring them: the first click wins and stays.
+//!
+//! Enters: customers with the click that brought them. Leaves: who is new, who had no click and took
+//! this one, and the stored clicks that follow-ups need. A stored customer is never overwritten by a lead.
+//!
+//! **Invariant:** rows are written in (workspace, external id) order.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::write::Tx;
+
+/// A customer as one lead describes him.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
+pub struct Arrival<'a> {
+    pub workspace_id: Uuid,
+    pub external_id: &'a str,
+    pub id: Uuid,
+    pub name: String,
+    pub email: Option<&'a str>,
+    pub avatar: Option<&'a str>,
+    pub click: Click,
+}
+
+/// A click as customers and leads carry it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
+pub struct Click {
+    pub click_id: String,
+    pub link_id: Uuid,
+    pub clicked_at: DateTime<Utc>,
+    pub country: Option<String>,
+}
+
+/// Workspace and external id.
+pub type CustomerKey = (Uuid, String);
+
+impl Tx {
+    /// Stores customers that do not exist yet, and gives the click to those who have none.
+    ///
+    /// Returns the keys of customers who got their click by this call. `arrivals` must hold each key
+    /// once, sorted by key.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `Refused` when a row of the batch can never be stored.
+    pub async fn arrive(&mut self, arrivals: &[Arrival<'_>]) -> Result<Vec<CustomerKey>, StoreError> {
+        if arrivals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let column =
+            |pick: for<'r> fn(&'r Arrival<'_>) -> Option<&'r str>| arrivals.iter().map(pick).collect::<Vec<_>>();
+        let rows = sqlx::query!(
+            "INSERT INTO customers
+                (workspace_id, external_id, id, name, email, avatar, click_id, link_id, clicked_at, country)
+            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::uuid[], $9::timestamptz[], $10::text[])
+            ON CONFLICT DO NOTHING
+            RETURNING workspace_id, external_id",
+            &arrivals.iter().map(|a| a.workspace_id).collect::<Vec<_>>(),
+            &arrivals.iter().map(|a| a.external_id).collect::<Vec<_>>() as &[&str],
+            &arrivals.iter().map(|a| a.id).collect::<Vec<_>>(),
+            &arrivals.iter().map(|a| a.name.as_str()).collect::<Vec<_>>() as &[&str],
+            &column(|a| a.email) as &[Option<&str>],
+            &column(|a| a.avatar) as &[Option<&str>],
+            &column(|a| Some(&a.click.click_id)) as &[Option<&str>],
+            &arrivals.iter().map(|a| a.click.link_id).collect::<Vec<_>>(),
+            &arrivals.iter().map(|a| a.click.clicked_at).collect::<Vec<_>>(),
+            &column(|a| a.click.country.as_deref()) as &[Option<&str>],
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let mut clicked: Vec<CustomerKey> = rows.into_iter().map(|row| (row.workspace_id, row.external_id)).collect();
+        if clicked.len() < arrivals.len() {
+            clicked.extend(self.give_clicks(arrivals).await?);
+        }
+        Ok(clicked)
+    }
+
+    /// Gives a click to stored customers who have none, which is rare: one by one, in key order.
+    async fn give_clicks(&mut self, arrivals: &[Arrival<'_>]) -> Result<Vec<CustomerKey>, StoreError> {
+        let workspaces: Vec<Uuid> = arrivals.iter().map(|a| a.workspace_id).collect();
+        let external_ids: Vec<&str> = arrivals.iter().map(|a| a.external_id).collect();
+        let without: Vec<i64> = sqlx::query_scalar!(
+            r#"SELECT u.n AS "n!"
+            FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS u(workspace_id, external_id, n),
+            LATERAL (SELECT FROM customers WHERE workspace_id = u.workspace_id AND external_id = u.external_id
+                AND click_id IS NULL OFFSET 0) c
+            ORDER BY u.n"#,
+            &workspaces,
+            &external_ids as &[&str],
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let mut given = Vec::new();
+        let places = without.into_iter().filter_map(|n| usize::try_from(n - 1).ok());
+        for arrival in places.filter_map(|place| arrivals.get(place)) {
+            if self.give_click(arrival).await? {
+                given.push((arrival.workspace_id, arrival.external_id.to_owned()));
+            }
+        }
+        Ok(given)
+    }
+
+    async fn give_click(&mut self, arrival: &Arrival<'_>) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "UPDATE customers
+            SET click_id = $3, link_id = $4, clicked_at = $5, country = coalesce(country, $6)
+            WHERE workspace_id = $1 AND external_id = $2 AND click_id IS NULL",
+            arrival.workspace_id,
+            arrival.external_id,
+            arrival.click.click_id,
+            arrival.click.link_id,
+            arrival.click.clicked_at,
+            arrival.click.country,
+        )
+        .execute(&mut *self.connection)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The stored clicks of these customers; those without one are absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn clicks_of(
+        &mut self,
+        workspaces: &[Uuid],
+        external_ids: &[&str],
+    ) -> Result<HashMap<CustomerKey, Click>, StoreError> {
+        if workspaces.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = sqlx::query!(
+            r#"SELECT c.workspace_id, c.external_id, c.click_id AS "click_id!", c.link_id AS "link_id!",
+                c.clicked_at AS "clicked_at!", c.country
+            FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::text[]) AS u(workspace_id, external_id)) AS a,
+            LATERAL (SELECT * FROM customers WHERE workspace_id = a.workspace_id AND external_id = a.external_id
+                AND click_id IS NOT NULL OFFSET 0) AS c"#,
+            workspaces,
+            external_ids as &[&str],
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let clicks = rows.into_iter().map(|row| {
+            let (click_id, link_id, clicked_at) = (row.click_id, row.link_id, row.clicked_at);
+            ((row.workspace_id, row.external_id), Click { click_id, link_id, clicked_at, country: row.country })
+        });
+        Ok(clicks.collect())
+    }
+}

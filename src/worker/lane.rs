@@ -1,0 +1,159 @@
+//! One lane: receive, record, settle, tell; and open anew when the channel is gone.
+//!
+//! The batch is what piled up while the previous one was being written: no added latency when idle,
+//! large batches under load.
+//!
+//! **Invariant:** whatever a lane holds when its channel goes away is void; the broker hands it out again.
+
+use chrono::Utc;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::Bench;
+use super::hold::GaveUp;
+use super::inbox::{Condemned, Inbox, Readable, grave, sort};
+use super::tell;
+use crate::broker::{BrokerError, Delivery, Inlet, Queue};
+use crate::config;
+use crate::lifecycle::{Delays, Stop};
+use crate::record::{Batch, Recorded, Recorder, Verdict};
+
+/// One lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) name: &'static str,
+    pub(super) queues: Vec<Queue>,
+    pub(super) bench: Bench,
+    pub(super) recorder: Recorder,
+    pub(super) config: config::Worker,
+    pub(super) stop: Stop,
+}
+
+/// Why a lane lets go of its channel.
+#[derive(Debug)]
+pub(super) enum LetGo {
+    /// The channel is gone already.
+    Broken(BrokerError),
+    /// `PostgreSQL` is away for too long, or a stop was asked for meanwhile.
+    GaveUp,
+}
+
+impl From<BrokerError> for LetGo {
+    fn from(error: BrokerError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<GaveUp> for LetGo {
+    fn from(_: GaveUp) -> Self {
+        Self::GaveUp
+    }
+}
+
+impl Lane {
+    /// Works until a stop is asked for.
+    pub(super) async fn run(self) {
+        let mut delays = Delays::new(self.config.backoff_min, self.config.backoff_max);
+        let mut innocent = Vec::new();
+        while let Some(opened) = self.stop.unless_asked(self.bench.link.open(&self.queues, self.config.prefetch)).await
+        {
+            match opened {
+                Ok(inlet) => {
+                    delays.reset();
+                    self.serve(inlet, &mut innocent).await;
+                }
+                Err(error) => tracing::debug!(lane = self.name, %error, "no channel"),
+            }
+            self.stop.unless_asked(sleep(delays.next())).await;
+        }
+    }
+
+    async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) {
+        loop {
+            let mut deliveries = Vec::new();
+            let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
+            let worked = match self.stop.unless_asked(received).await {
+                None => return inlet.close().await,
+                Some(Ok(())) => self.work(&mut inlet, deliveries, innocent).await,
+                Some(Err(error)) => Err(error.into()),
+            };
+            match worked {
+                Ok(()) => {}
+                Err(LetGo::Broken(error)) => {
+                    tracing::info!(lane = self.name, %error, "the channel is gone, opening another");
+                    return inlet.close().await;
+                }
+                Err(LetGo::GaveUp) => {
+                    inlet.close().await;
+                    self.until_postgres_writes().await;
+                    return self.forgive(innocent).await;
+                }
+            }
+        }
+    }
+
+    async fn work(
+        &self,
+        inlet: &mut Inlet,
+        deliveries: Vec<Delivery>,
+        innocent: &mut Vec<String>,
+    ) -> Result<(), LetGo> {
+        for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
+            self.bench.metrics.redeliveries.with_label_values(&[delivery.queue.as_str()]).inc();
+        }
+        let mut inbox = sort(deliveries, self.config.suspect_after);
+        let suspects = std::mem::take(&mut inbox.suspects);
+        self.handle(inlet, inbox).await?;
+        for suspect in suspects {
+            self.handle_suspect(inlet, suspect, innocent).await?;
+        }
+        Ok(())
+    }
+
+    /// Records, buries, settles and tells, in this order.
+    pub(super) async fn handle(&self, inlet: &mut Inlet, inbox: Inbox) -> Result<(), LetGo> {
+        let Inbox { readable, mut condemned, .. } = inbox;
+        let mut tags: Vec<u64> = readable.iter().map(|r| r.tag).chain(condemned.iter().map(|c| c.tag)).collect();
+        let mut received = Vec::with_capacity(readable.len());
+        let mut remains: Vec<(Uuid, u64, Vec<u8>, Option<String>)> = Vec::with_capacity(readable.len());
+        for Readable { tag, received: one, body, message_id } in readable {
+            remains.push((one.message.id, tag, body, message_id));
+            received.push(one);
+        }
+        let batch = Batch::new(received);
+        let recorded = self.record(inlet, &batch).await?;
+        for (id, tag, body, message_id) in remains {
+            if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
+                let grave = grave(message_id.as_deref(), body, reason.clone());
+                condemned.push(Condemned { tag, cause: "refused", grave });
+            }
+        }
+        self.bury(inlet, condemned).await?;
+        tags.sort_unstable();
+        inlet.settle(&tags).await?;
+        tell::verdicts(&self.bench, &batch, &recorded, Utc::now());
+        Ok(())
+    }
+
+    async fn record(&self, inlet: &mut Inlet, batch: &Batch) -> Result<Recorded, LetGo> {
+        if batch.is_empty() {
+            return Ok(Recorded::default());
+        }
+        let recorded = self.holding(inlet, || self.recorder.record(batch)).await?;
+        let leads = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        self.bench.metrics.batch_leads.with_label_values(&[self.name]).observe(f64::from(leads));
+        tracing::info!(lane = self.name, batch.len = leads, woken = recorded.woken.len(), "batch committed");
+        Ok(recorded)
+    }
+
+    pub(super) async fn bury(&self, inlet: &mut Inlet, condemned: Vec<Condemned>) -> Result<(), LetGo> {
+        for Condemned { cause, grave, .. } in condemned {
+            let news = self.holding(inlet, || self.bench.store.bury(grave.clone())).await?;
+            if news {
+                self.bench.metrics.buried.with_label_values(&[cause]).inc();
+                tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, "message buried");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Lanes: receive what piled up, record it in one transaction, settle it, tell who waits.
+//!
+//! A lane is one task that owns its channel, its batch and its deliveries. More throughput is more
+//! lanes, here or in another process; nobody coordinates them.
+//!
+//! **Invariant:** a delivery is settled only after the commit that gave it its ending, parked or buried it.
+
+mod lane;
+mod inbox;
+mod hold;
+mod suspect;
+mod tell;
+mod sweep;
+
+use crate::broker::{Link, Publisher, Queue};
+use crate::config;
+use crate::lead::key::SHARDS;
+use crate::lifecycle::Tasks;
+use crate::record::{Limits, Recorder};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use lane::Lane;
+
+/// What every lane works with.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// Where deliveries come from.
+    pub link: Link,
+    /// Where replies go.
+    pub publisher: Publisher,
+    /// `PostgreSQL`.
+    pub store: Store,
+    /// The metrics of this process.
+    pub metrics: Metrics,
+}
+
+/// Connections the lanes of a configuration need at once: one each, one for the sweep, one spare.
+#[must_use]
+pub fn connections(config: &config::Worker) -> u32 {
+    u32::try_from(config.lanes + config.wait_lanes + 2).unwrap_or(u32::MAX)
+}
+
+/// Starts the lanes, the burier of the dead queue, and the sweep of parked leads.
+pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
+    let limits = Limits { follow_up_wait: config.follow_up_wait, park_max: config.park_max };
+    let recorder = Recorder::new(&bench.store, limits, &bench.metrics);
+    let shards: Vec<Queue> = (0..SHARDS).map(Queue::Shard).collect();
+    let kinds = [
+        ("shards", shards, config.lanes),
+        ("wait", vec![Queue::Wait], config.wait_lanes),
+        ("dead", vec![Queue::Dead], 1),
+    ];
+    for (name, queues, count) in kinds {
+        for _ in 0..count {
+            let lane = Lane {
+                name,
+                queues: queues.clone(),
+                bench: bench.clone(),
+                recorder: recorder.clone(),
+                config: config.clone(),
+                stop: tasks.stop().clone(),
+            };
+            tasks.spawn("lane", lane.run());
+        }
+    }
+    let stop = tasks.stop().clone();
+    tasks.spawn("sweep", sweep::run(bench.clone(), recorder, config.clone(), stop));
+}

@@ -1,0 +1,53 @@
+//! Tells whoever waits, and counts what became of each delivery.
+//!
+//! **Invariant:** a reply is sent after the commit it speaks of, and losing it is harmless: the
+//! caller gets 503, and its repeat is a duplicate.
+
+use chrono::{DateTime, Utc};
+
+use super::Bench;
+use crate::lead::{LeadMessage, Mode};
+use crate::record::{Batch, Recorded, Told, Verdict};
+use crate::reply::{self, Reply};
+use crate::store::Ended;
+
+/// Tells about a batch and what it woke.
+pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, committed: DateTime<Utc>) {
+    for (message, reply_to) in batch.leads() {
+        match recorded.verdicts.get(&message.id) {
+            Some(Verdict::Ended(ended)) => one(bench, message, reply_to, ended, committed),
+            Some(Verdict::Parked) => count(bench, message.mode, "parked"),
+            Some(Verdict::Bury(_)) | None => count(bench, message.mode, "buried"),
+        }
+    }
+    parked(bench, &recorded.woken, committed);
+}
+
+/// Tells about leads that had been parked.
+pub(super) fn parked(bench: &Bench, told: &[Told], committed: DateTime<Utc>) {
+    for Told { message, reply_to, ended } in told {
+        one(bench, message, reply_to.as_deref(), ended, committed);
+    }
+}
+
+fn one(bench: &Bench, message: &LeadMessage, reply_to: Option<&str>, ended: &Ended, committed: DateTime<Utc>) {
+    count(bench, message.mode, ended.ending.as_str());
+    let seconds = (committed - message.accepted_at).num_milliseconds().max(0) as f64 / 1000.0;
+    bench.metrics.accept_to_commit.with_label_values(&[message.mode.as_str()]).observe(seconds);
+    tracing::debug!(lead.id = %message.id, lead.mode = message.mode.as_str(), lead.ending = ended.ending.as_str(), "lead ended");
+    if let Some(queue) = reply_to {
+        let reply = Reply {
+            v: Reply::VERSION,
+            id: message.id,
+            ending: ended.ending,
+            reason: ended.reason,
+            click_id: ended.click_id.clone(),
+            link_id: ended.link_id,
+        };
+        reply::send(&bench.publisher, &bench.metrics, queue.to_owned(), &reply);
+    }
+}
+
+fn count(bench: &Bench, mode: Mode, ending: &str) {
+    bench.metrics.deliveries.with_label_values(&[mode.as_str(), ending]).inc();
+}

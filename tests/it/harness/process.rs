@@ -1,0 +1,94 @@
+//! The compiled binary as a process of its own, for kills that are kills.
+//!
+//! Enters: a role and the test's configuration. Leaves: an address, and a process that can be killed.
+//!
+//! **Invariant:** no process outlives its test.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+
+use leadline::config::Config;
+use reqwest::Client;
+use secrecy::ExposeSecret;
+
+use super::eventually::{eventually, holds};
+
+/// A running `leadline`.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    /// Where its API listens, if it has one.
+    pub(crate) address: SocketAddr,
+    lines: PathBuf,
+}
+
+impl Process {
+    /// Starts `leadline <role>` and waits until it is ready.
+    pub(crate) async fn start(role: &str, config: &Config, client: &Client) -> Self {
+        let (address, metrics) = (free_address(), free_address());
+        let lines = std::env::temp_dir().join(format!("leadline-{}-{role}.log", address.port()));
+        let child = Command::new(env!("CARGO_BIN_EXE_leadline"))
+            .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/test.toml"), role])
+            .env("DATABASE_URL", config.store.url.expose_secret())
+            .env("AMQP_URL", config.broker.url.expose_secret())
+            .env("LEADLINE__BROKER__PREFIX", &config.broker.prefix)
+            .env("LEADLINE__HTTP__LISTEN", address.to_string())
+            .env("LEADLINE__HTTP__METRICS_LISTEN", metrics.to_string())
+            .env("LEADLINE__TELEMETRY__FORMAT", "json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&lines).unwrap())
+            .spawn()
+            .unwrap();
+        let process = Self { child, address, lines };
+        eventually(&format!("leadline {role} ready"), || async {
+            let answer = client.get(format!("http://{metrics}/readyz")).send().await;
+            holds(answer.is_ok_and(|answer| answer.status() == 200), process.said())
+        })
+        .await;
+        process
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) async fn stop(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let child = Mutex::new(&mut self.child);
+        let status = eventually("the process to end", || async {
+            child.lock().unwrap().try_wait().unwrap().ok_or("still running")
+        });
+        status.await.code()
+    }
+
+    /// Its ERROR lines so far.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        self.said().lines().filter(|line| line.contains("\"level\":\"ERROR\"")).map(str::to_owned).collect()
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.lines).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+        fs::remove_file(&self.lines).ok();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,83 @@
+//! API and worker inside the test's process, each with a stop of its own.
+//!
+//! **Invariant:** a service that ends by itself fails the test, with its reason.
+
+use std::net::SocketAddr;
+
+use leadline::app::{App, Role};
+use leadline::lifecycle::{Ended, Stop};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::Harness;
+use super::eventually::{PATIENCE, eventually, holds};
+
+/// One running API or worker.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The API's address; a worker's is that of its metrics.
+    pub(crate) address: SocketAddr,
+    role: Role,
+    stop: Stop,
+    task: JoinHandle<Result<usize, Ended>>,
+}
+
+impl Service {
+    /// Soft stop: it finishes what it holds.
+    pub(crate) async fn stop(self) {
+        self.stop.ask();
+        let ended = timeout(PATIENCE, self.task).await;
+        let left = ended.unwrap_or_else(|_| panic!("{:?} did not stop", self.role));
+        assert_eq!(left.unwrap(), Ok(0), "a stop that left tasks behind");
+    }
+
+    /// Hard stop: it drops what it holds.
+    pub(crate) async fn kill(self) {
+        self.stop.force();
+        let ended = timeout(PATIENCE, self.task).await;
+        let left = ended.unwrap_or_else(|_| panic!("{:?} did not let itself be killed", self.role));
+        left.unwrap().ok();
+    }
+}
+
+impl Harness {
+    /// Starts one more API and waits until it is ready.
+    pub(crate) async fn add_api(&mut self) {
+        let service = self.run(Role::Api).await;
+        self.apis.push(service);
+    }
+
+    /// Starts one more worker and waits until it is ready.
+    pub(crate) async fn add_worker(&mut self) {
+        let service = self.run(Role::Worker).await;
+        self.workers.push(service);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the test's runtime")]
+    async fn run(&self, role: Role) -> Service {
+        let app = App::build(&self.config, role).await.unwrap();
+        let (metrics, stop) = (app.metrics_address(), Stop::new());
+        let address = app.address().unwrap_or(metrics);
+        let task = tokio::spawn(app.run(stop.clone()));
+        self.ready(metrics).await;
+        Service { address, role, stop, task }
+    }
+
+    /// Softly stops the worker started last.
+    pub(crate) async fn stop_worker(&mut self) {
+        self.workers.pop().expect("a worker to stop").stop().await;
+    }
+
+    /// Hard-stops the worker started last.
+    pub(crate) async fn kill_worker(&mut self) {
+        self.workers.pop().expect("a worker to kill").kill().await;
+    }
+
+    async fn ready(&self, metrics: SocketAddr) {
+        eventually("readiness", || async {
+            let answer = self.client().get(format!("http://{metrics}/readyz")).send().await;
+            holds(answer.as_ref().is_ok_and(|a| a.status() == 200), format!("{answer:?}"))
+        })
+        .await;
+    }
+}
