@@ -45,35 +45,17 @@ impl Live {
             let confirming = channel.confirm_select(ConfirmSelectOptions::default());
             session.within("confirm.select", confirming).await?;
             let (sender, orders) = mpsc::unbounded_channel();
-            let outlet = Outlet {
-                session: Arc::clone(session),
-                channel,
-                orders,
-                routes: Arc::clone(routes),
-            };
+            let outlet = Outlet { session: Arc::clone(session), channel, orders, routes: Arc::clone(routes) };
             if task.send(outlet).await.is_err() {
                 return Err(BrokerError::Gone("the task of a publishing channel"));
             }
-            slots.push(Slot {
-                orders: sender,
-                window: Arc::new(Semaphore::new(window as usize)),
-            });
+            slots.push(Slot { orders: sender, window: Arc::new(Semaphore::new(window as usize)) });
         }
-        Ok(Self {
-            slots,
-            window,
-            turn: AtomicUsize::new(0),
-            blocked: watch::Sender::new(false),
-        })
+        Ok(Self { slots, window, turn: AtomicUsize::new(0), blocked: watch::Sender::new(false) })
     }
 
     /// Hands a letter to the next channel with room, or waits for room until the deadline.
-    pub(super) async fn order(
-        &self,
-        letter: Letter,
-        caller: Caller,
-        deadline: Instant,
-    ) -> Result<(), PublishError> {
+    pub(super) async fn order(&self, letter: Letter, caller: Caller, deadline: Instant) -> Result<(), PublishError> {
         let (slot, permit) = match self.room() {
             Some(found) => found,
             None => self.wait_for_room(deadline).await?,
@@ -128,10 +110,7 @@ impl Live {
         })
     }
 
-    async fn wait_for_room(
-        &self,
-        deadline: Instant,
-    ) -> Result<(&Slot, OwnedSemaphorePermit), PublishError> {
+    async fn wait_for_room(&self, deadline: Instant) -> Result<(&Slot, OwnedSemaphorePermit), PublishError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let slot = self.slot(turn).ok_or(PublishError::Away)?;
         let mut blocked = self.blocked.subscribe();
@@ -152,17 +131,8 @@ impl Live {
 }
 
 impl Slot {
-    fn take(
-        &self,
-        letter: Letter,
-        caller: Caller,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<(), PublishError> {
-        let order = Order {
-            letter,
-            caller,
-            permit,
-        };
+    fn take(&self, letter: Letter, caller: Caller, permit: OwnedSemaphorePermit) -> Result<(), PublishError> {
+        let order = Order { letter, caller, permit };
         self.orders.send(order).map_err(|_| PublishError::Away)
     }
 }

@@ -11,9 +11,9 @@ use leadline::lifecycle::Engine;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::set_up::{
-    BLOCKED, Mode, Site, UNBLOCKED, Wire, channel, eventually, in_time, is_silent, letter, receive,
-};
+use crate::harness::eventually::stays;
+
+use super::set_up::{BLOCKED, Mode, Site, UNBLOCKED, Wire, channel, eventually, in_time, is_silent, letter, receive};
 
 #[tokio::test]
 async fn confirmed_letters_are_in_their_queues_with_their_properties() {
@@ -167,10 +167,7 @@ async fn a_blocked_connection_is_away_at_once_and_does_not_delay_the_stop() {
     site.config.url = wire.url().into();
     site.config.confirm_deadline = Duration::from_secs(5);
     let publisher = site.publisher().await;
-    publisher
-        .publish(letter(Queue::Wait, "before"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "before")).await.unwrap();
     wire.set(BLOCKED);
     eventually("blocked", async || !publisher.is_ready()).await;
     let started = Instant::now();
@@ -181,10 +178,7 @@ async fn a_blocked_connection_is_away_at_once_and_does_not_delay_the_stop() {
     assert!(!site.health.is_up(Engine::Rabbitmq));
     wire.set(UNBLOCKED);
     in_time("takes messages again", publisher.ready()).await;
-    publisher
-        .publish(letter(Queue::Wait, "after"))
-        .await
-        .unwrap();
+    publisher.publish(letter(Queue::Wait, "after")).await.unwrap();
     wire.set(BLOCKED);
     eventually("blocked", async || !publisher.is_ready()).await;
     drop(publisher);
