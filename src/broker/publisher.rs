@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, PUBLISH};
 use super::live::Live;
 use super::outlet::{Caller, Outlet, Routes, serve};
 use super::{BrokerError, Letter, PublishError, Topology};
@@ -62,7 +62,7 @@ impl Publisher {
             })
             .collect();
         let supervisor = Supervisor {
-            keeper: Keeper::new("publish", config, health, metrics, closing.clone()),
+            keeper: Keeper::new(PUBLISH, config, health, metrics, closing.clone()),
             routes: Arc::new(Routes::new(&Topology::new(config))),
             window: u32::try_from(config.window).unwrap_or(u32::MAX >> 3),
             shared: Arc::clone(&shared),

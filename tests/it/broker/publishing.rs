@@ -11,6 +11,8 @@ use leadline::lifecycle::Engine;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::harness::eventually::stays;
+
 use super::set_up::{BLOCKED, Mode, Site, UNBLOCKED, Wire, channel, eventually, in_time, is_silent, letter, receive};
 
 #[tokio::test]
