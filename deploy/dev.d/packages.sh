@@ -80,6 +80,9 @@ need_packages() {
             build)
                 have cc || missing+=(gcc libc6-dev)
                 have curl || missing+=(curl)
+                # cargo, npm and pip fetch over TLS and look for the machine's certificates.
+                [ -n "${SSL_CERT_FILE:-}" ] || [ -d /etc/pki/tls ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
+                    missing+=(ca-certificates)
                 ;;
             bench) have wrk || missing+=(wrk) ;;
             clients)

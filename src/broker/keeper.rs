@@ -24,6 +24,9 @@ use crate::telemetry::Metrics;
 /// How often the state of the connection is looked at, besides its events.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// The purpose of the connection that health speaks of.
+pub(super) const PUBLISH: &str = "publish";
+
 /// The supervisor of one connection.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -86,7 +89,6 @@ impl Keeper {
                 Ok(session) => {
                     self.up_since = Some(Instant::now());
                     self.served = true;
-                    self.note(true, "connected");
                     return Ok(Some(Arc::new(session)));
                 }
                 Err(error) if error.is_mismatch() => return Err(error),
@@ -96,9 +98,10 @@ impl Keeper {
         }
     }
 
-    /// Watches a session until it ends (and is then cut) or it is time to close. Tells `blocked` when
+    /// Watches a session that is in use by now, until it ends (and is then cut) or it is time to close. Tells `blocked` when
     /// the broker stops taking messages and when it takes them again.
     pub(super) async fn watch(&mut self, session: &Session, mut blocked: impl FnMut(bool)) {
+        self.note(true, "connected");
         let mut events = std::pin::pin!(session.events());
         let mut look = tokio::time::interval(LOOK_EVERY);
         let closing = self.closing.clone();
@@ -156,11 +159,14 @@ impl Keeper {
         self.attempts = self.attempts.wrapping_add(1);
     }
 
+    /// Readiness is the publishing connection's to say: leads are accepted by publishing them.
     fn note(&mut self, up: bool, why: &str) {
         let news = self.up != Some(up);
         self.up = Some(up);
-        self.health.note(Engine::Rabbitmq, up);
-        self.metrics.engine_up.with_label_values(&["rabbitmq"]).set(i64::from(up));
+        if self.purpose == PUBLISH {
+            self.health.note(Engine::Rabbitmq, up);
+            self.metrics.engine_up.with_label_values(&["rabbitmq"]).set(i64::from(up));
+        }
         match (news, up) {
             (true, true) => tracing::info!(purpose = self.purpose, why, "rabbitmq serves"),
             (true, false) => tracing::warn!(purpose = self.purpose, why, "rabbitmq does not serve"),

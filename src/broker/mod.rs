@@ -15,6 +15,7 @@ mod session;
 mod topology;
 mod keeper;
 mod outlet;
+mod live;
 mod publisher;
 mod tags;
 mod inlet;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use leadline::broker::{Address, Letter, PublishError, Queue, Topology};
 use leadline::lifecycle::Engine;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::harness::eventually::stays;
 
-use super::set_up::{Mode, Site, Wire, channel, eventually, in_time, is_silent, letter, receive};
+use super::set_up::{BLOCKED, Mode, Site, UNBLOCKED, Wire, channel, eventually, in_time, is_silent, letter, receive};
 
 #[tokio::test]
 async fn confirmed_letters_are_in_their_queues_with_their_properties() {
@@ -157,6 +158,35 @@ async fn a_silent_connection_is_unconfirmed_holds_its_places_and_is_replaced() {
     publisher.publish(letter(Queue::Wait, "!")).await.unwrap();
     drop(publisher);
     site.finish().await;
+}
+
+#[tokio::test]
+async fn a_blocked_connection_is_away_at_once_and_does_not_delay_the_stop() {
+    let wire = Wire::new().await;
+    let mut site = Site::new();
+    site.config.url = wire.url().into();
+    site.config.confirm_deadline = Duration::from_secs(5);
+    let publisher = site.publisher().await;
+    publisher.publish(letter(Queue::Wait, "before")).await.unwrap();
+    wire.set(BLOCKED);
+    eventually("blocked", async || !publisher.is_ready()).await;
+    let started = Instant::now();
+    let word = publisher.publish(letter(Queue::Wait, "never")).await;
+    assert_eq!(word, Err(PublishError::Away));
+    assert!(!publisher.post(letter(Queue::Wait, "never")));
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(!site.health.is_up(Engine::Rabbitmq));
+    wire.set(UNBLOCKED);
+    in_time("takes messages again", publisher.ready()).await;
+    publisher.publish(letter(Queue::Wait, "after")).await.unwrap();
+    wire.set(BLOCKED);
+    eventually("blocked", async || !publisher.is_ready()).await;
+    drop(publisher);
+    let started = Instant::now();
+    let (ended, config) = site.end().await;
+    assert_eq!(ended, Ok(0));
+    assert!(started.elapsed() < Duration::from_secs(3));
+    super::set_up::delete(&config).await;
 }
 
 /// Threads of lapin in this process, from all tests that run now.

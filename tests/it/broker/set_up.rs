@@ -15,6 +15,7 @@ use leadline::broker::{Address, Delivery, Inlet, Letter, Link, Publisher, Queue,
 use leadline::config;
 use leadline::lifecycle::{Ended, Health, Stop, Tasks};
 use leadline::telemetry::Metrics;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -163,7 +164,14 @@ pub(crate) enum Mode {
     Cut,
     /// Keeps connections and carries nothing.
     Silent,
+    /// Says this to us in the broker's name, then carries bytes. For idle connections only.
+    Says(&'static [u8]),
 }
+
+/// The broker's word that it takes no messages: `connection.blocked("low on memory")`.
+pub(crate) const BLOCKED: Mode = Mode::Says(b"\x01\0\0\0\0\0\x12\0\x0a\0\x3c\x0dlow on memory\xce");
+/// The broker's word that it takes messages again: `connection.unblocked`.
+pub(crate) const UNBLOCKED: Mode = Mode::Says(b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce");
 
 impl Wire {
     #[expect(clippy::disallowed_methods, reason = "aborted when the wire is dropped")]
@@ -209,6 +217,9 @@ async fn carry(near: TcpStream, target: &str, mut mode: watch::Receiver<Mode>) {
     let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
     loop {
         let now = *mode.borrow_and_update();
+        if let Mode::Says(words) = now {
+            near_out.write_all(words).await.unwrap();
+        }
         let both = async {
             tokio::select! {
                 done = tokio::io::copy(&mut near_in, &mut far_out) => done,
@@ -216,7 +227,7 @@ async fn carry(near: TcpStream, target: &str, mut mode: watch::Receiver<Mode>) {
             }
         };
         tokio::select! {
-            _ = both, if now == Mode::Open => return,
+            _ = both, if matches!(now, Mode::Open | Mode::Says(_)) => return,
             _ = mode.changed() => {}
             () = std::future::ready(()), if now == Mode::Cut => return,
         }
