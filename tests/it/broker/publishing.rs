@@ -91,12 +91,12 @@ async fn a_cut_connection_loses_no_confirmed_letter_and_comes_back() {
         let (publisher, over, confirms) = (publisher.clone(), Arc::clone(&over), Arc::clone(&confirms));
         callers.spawn(async move {
             let mut confirmed = Vec::new();
-            for n in 0.. {
+            for n in 0_u32.. {
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
                 let body = format!("{caller}-{n}");
-                match publisher.publish(letter(Queue::Shard(n % 4), &body)).await {
+                match publisher.publish(letter(Queue::Shard(u8::try_from(n % 4).unwrap()), &body)).await {
                     Ok(()) => confirmed.push(body),
                     Err(_) => publisher.ready().await,
                 }
