@@ -14,11 +14,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::Outcome;
 use crate::load::{self, Child, Job, Load};
 use crate::proc::{self, Cpu, Watched};
 use crate::queues::Queues;
 use crate::scratch::{Scratch, Seeds, folder};
-use crate::{Outcome, stats};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_leadline");
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -194,19 +194,6 @@ impl<'a> Ours<'a> {
         let ours = ours.map(|(name, child)| (format!("leadline {name}"), Watched::One(child.0.id())));
         ours.chain(self.engines.iter().cloned()).collect()
     }
-}
-
-/// CPU per lead by process, in microseconds, medians over rounds.
-pub(crate) fn cpu_per_lead(rounds: &[Recorded]) -> Vec<(String, f64)> {
-    let Some(first) = rounds.first() else {
-        return Vec::new();
-    };
-    let per_lead = |name: &String| {
-        #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
-        let of = |round: &Recorded| round.cpu.get(name).map(|s| s * 1e6 / round.rows as f64);
-        stats::median(&rounds.iter().filter_map(of).collect::<Vec<f64>>())
-    };
-    first.cpu.keys().map(|name| (name.clone(), per_lead(name))).collect()
 }
 
 fn free_address() -> Outcome<SocketAddr> {

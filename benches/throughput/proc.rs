@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use crate::stats;
+
 /// The kernel shows times to programs in hundredths of a second, whatever it uses itself.
 const TICKS: f64 = 100.0;
 
@@ -35,6 +37,15 @@ pub(crate) fn cpu(watched: &[(String, Watched)]) -> Cpu {
 /// What was used between two readings.
 pub(crate) fn between(before: &Cpu, after: &Cpu) -> Cpu {
     after.iter().map(|(name, used)| (name.clone(), used - before.get(name).unwrap_or(&0.0))).collect()
+}
+
+/// Microseconds of CPU per item by name: medians over rounds of (CPU, items).
+pub(crate) fn per_item(rounds: &[(&Cpu, f64)]) -> Cpu {
+    let names = rounds.first().map(|(cpu, _)| cpu.keys()).into_iter().flatten();
+    let of = |name: &String| -> Vec<f64> {
+        rounds.iter().filter_map(|(cpu, items)| Some(cpu.get(name)? * 1e6 / items)).collect()
+    };
+    names.map(|name| (name.clone(), stats::median(&of(name)))).collect()
 }
 
 /// CPU seconds of this process, all threads.

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::args::Args;
 use crate::limit::{Served, generator_share};
-use crate::ours::{Recorded, cpu_per_lead};
-use crate::proc::Cpu;
+use crate::load::Load;
+use crate::ours::Recorded;
+use crate::proc::{Cpu, per_item};
 use crate::scratch::folder;
 use crate::stats::{median, spread};
 use crate::{Outcome, server};
@@ -27,8 +28,7 @@ const MEMORY_MIB: f64 = 128.0;
 pub(crate) struct Figures {
     pub(crate) h: Vec<Served>,
     pub(crate) p: Vec<f64>,
-    pub(crate) p_cpu: Cpu,
-    pub(crate) p_count: usize,
+    pub(crate) p_cpu: Vec<(Cpu, usize)>,
     pub(crate) c: Vec<f64>,
     pub(crate) ours: Vec<Recorded>,
     pub(crate) wait: Vec<f64>,
@@ -36,6 +36,8 @@ pub(crate) struct Figures {
     pub(crate) bare_rtt: Vec<f64>,
     pub(crate) bare_rtt_paced: Vec<f64>,
     pub(crate) memory_mib: Option<f64>,
+    /// What must hold besides the figures, and whether it does.
+    pub(crate) checks: Vec<(bool, String)>,
 }
 
 impl Figures {
@@ -49,6 +51,35 @@ impl Figures {
 
     fn l(&self) -> f64 {
         1.0 / (1.0 / median(&self.h_per_s()) + 1.0 / median(&self.p))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+    fn h_cpu(&self) -> Cpu {
+        per_item(&self.h.iter().map(|h| (&h.cpu, h.load.ok() as f64)).collect::<Vec<_>>())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
+    fn p_cpu(&self) -> Cpu {
+        per_item(&self.p_cpu.iter().map(|(cpu, count)| (cpu, *count as f64)).collect::<Vec<_>>())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+    fn ours_cpu(&self) -> Cpu {
+        per_item(&self.ours.iter().map(|o| (&o.cpu, o.rows as f64)).collect::<Vec<_>>())
+    }
+
+    /// What the limit's parts cost together, as a share of what a lead costs us: the ratio as it would
+    /// be if both kept all cores busy. NaN when an engine's processes cannot be seen.
+    fn cpu_ratio(&self) -> f64 {
+        let parts = [self.h_cpu(), self.p_cpu(), self.ours_cpu()];
+        let [h, p, ours] = parts.map(|cpu| if cpu.is_empty() { f64::NAN } else { cpu.values().sum() });
+        (h + p) / ours
+    }
+
+    fn loads(&self) -> impl Iterator<Item = (&'static str, &Load)> {
+        let h = self.h.last().map(|h| ("H", &h.load));
+        let ours = self.ours.last().map(|o| ("leadline", &o.load));
+        h.into_iter().chain(ours)
     }
 
     /// The round just ended, in one line.
@@ -74,13 +105,12 @@ impl Figures {
 pub(crate) struct Report<'a> {
     args: &'a Args,
     figures: &'a Figures,
-    clean: bool,
 }
 
 impl<'a> Report<'a> {
-    /// A report of a run; `clean` is the diary's verdict.
-    pub(crate) fn new(args: &'a Args, figures: &'a Figures, clean: bool) -> Self {
-        Self { args, figures, clean }
+    /// A report of a run.
+    pub(crate) fn new(args: &'a Args, figures: &'a Figures) -> Self {
+        Self { args, figures }
     }
 
     /// Prints and writes everything; true when all targets are met.
@@ -88,7 +118,7 @@ impl<'a> Report<'a> {
         self.table();
         self.cpu();
         if self.args.only.is_some() {
-            return Ok(self.clean);
+            return Ok(judge(&self.figures.checks));
         }
         let path = folder()?.join("throughput.json");
         std::fs::write(&path, serde_json::to_string_pretty(&self.json())? + "\n")?;
@@ -114,22 +144,19 @@ impl<'a> Report<'a> {
 
     fn cpu(&self) {
         let f = self.figures;
-        if let Some(served) = f.h.last() {
-            let share = generator_share(served.load.cpu_s, served.load.took_s);
-            println!(
-                "\nload generator under H: {share:.0} % of one core; {}",
-                microseconds(&per(&served.cpu, served.load.ok()))
-            );
+        println!();
+        let shares = [("H", f.h_cpu()), ("P", f.p_cpu()), ("leadline", f.ours_cpu())];
+        for (name, cpu) in shares.iter().filter(|(_, cpu)| !cpu.is_empty()) {
+            println!("CPU µs each, {name}: {}", microseconds(cpu));
         }
-        if !f.p.is_empty() {
-            println!("P: {}", microseconds(&per(&f.p_cpu, f.p_count as u64)));
+        if !f.cpu_ratio().is_nan() {
+            println!("CPU of H and P together / CPU of leadline: {:.3} (barely moved by other load)", f.cpu_ratio());
+        }
+        for (name, load) in f.loads() {
+            let share = generator_share(load.cpu_s, load.took_s);
+            println!("load generator under {name}: {share:.0} % of one core");
         }
         if let Some(last) = f.ours.last() {
-            let share = generator_share(last.load.cpu_s, last.load.took_s);
-            println!(
-                "load generator under leadline: {share:.0} % of one core; {}",
-                microseconds(&cpu_per_lead(&f.ours))
-            );
             println!(
                 "last round: {} rows, drain {:.2} s, answers p50 {:.1} ms p99 {:.1} ms, body {} bytes (H: {})",
                 last.rows,
@@ -153,13 +180,8 @@ impl<'a> Report<'a> {
             (slower <= WAIT, format!("wait p50 {slower:.2} bare round trips (at most {WAIT})")),
             (memory <= MEMORY_MIB, format!("resident memory {memory:.1} MiB (at most {MEMORY_MIB})")),
             (!refused, "every request answered 200".to_owned()),
-            (self.clean, "the diary's books balance".to_owned()),
         ];
-        println!();
-        for (met, line) in &lines {
-            println!("{} {line}", if *met { "met   " } else { "MISSED" });
-        }
-        lines.iter().all(|(met, _)| *met)
+        judge(&lines.into_iter().chain(f.checks.iter().cloned()).collect::<Vec<_>>())
     }
 
     fn json(&self) -> Value {
@@ -177,7 +199,8 @@ impl<'a> Report<'a> {
             "wait_paced_p50_ms": round(median(&f.wait_paced)),
             "bare_rtt_paced_p50_ms": round(median(&f.bare_rtt_paced)),
             "rss_mib": f.memory_mib.map(round),
-            "diary_clean": self.clean,
+            "cpu_ratio": round(f.cpu_ratio()),
+            "checks": f.checks.iter().map(|(met, what)| (what.clone(), json!(met))).collect::<serde_json::Map<_, _>>(),
             "rounds": self.args.rounds,
             "seconds": self.args.seconds,
             "connections": self.args.connections,
@@ -186,7 +209,7 @@ impl<'a> Report<'a> {
                 "recorded": round(spread(&f.recorded())), "wait": round(spread(&f.wait)),
                 "bare_rtt": round(spread(&f.bare_rtt)),
             },
-            "cpu_us_per_lead": cpu_per_lead(&f.ours).into_iter().map(|(name, us)| (name, json!(round(us)))).collect::<serde_json::Map<_, _>>(),
+            "cpu_us_each": { "h": shown(&f.h_cpu()), "p": shown(&f.p_cpu()), "leadline": shown(&f.ours_cpu()) },
             "machine": {
                 "cores": std::thread::available_parallelism().map_or(0, usize::from),
                 "cpu": cpu_model(),
@@ -209,15 +232,21 @@ fn row(name: &str, series: &[f64], unit: &str, digits: usize) {
     println!("{name:<44}{figure:>12}{spread:>10}");
 }
 
-fn per(cpu: &Cpu, count: u64) -> Vec<(String, f64)> {
-    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-    let count = count as f64;
-    cpu.iter().map(|(name, s)| (name.clone(), s * 1e6 / count)).collect()
+fn microseconds(cpu: &Cpu) -> String {
+    let words: Vec<String> = cpu.iter().map(|(name, us)| format!("{name} {us:.1}")).collect();
+    format!("{}; together {:.1}", words.join(", "), cpu.values().sum::<f64>())
 }
 
-fn microseconds(shares: &[(String, f64)]) -> String {
-    let words: Vec<String> = shares.iter().map(|(name, us)| format!("{name} {us:.1}")).collect();
-    format!("CPU µs each: {}", words.join(", "))
+fn shown(cpu: &Cpu) -> Value {
+    cpu.iter().map(|(name, us)| (name.clone(), json!(round(*us)))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn judge(lines: &[(bool, String)]) -> bool {
+    println!();
+    for (met, line) in lines {
+        println!("{} {line}", if *met { "met   " } else { "MISSED" });
+    }
+    lines.iter().all(|(met, _)| *met)
 }
 
 fn round(x: f64) -> f64 {

@@ -16,7 +16,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 
-use crate::bare::{Bare, properties};
+use crate::bare::{Bare, hang_up, properties};
 use crate::queues::WAIT;
 use crate::template::message;
 use crate::{Outcome, rows};
@@ -37,8 +37,7 @@ impl Bare<'_> {
                 return Err("the bare worker ended".into());
             }
         };
-        publishing.close(200, "OK".into()).await?;
-        consuming.close(200, "OK".into()).await?;
+        hang_up([publishing, consuming]).await;
         Ok(took)
     }
 

@@ -43,9 +43,9 @@ pub(crate) fn run(args: &Args) -> Outcome<bool> {
             _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
         };
         let cleared = ground.clear().await;
-        let (figures, clean) = measured?;
+        let figures = measured?;
         cleared?;
-        Report::new(args, &figures, clean).conclude()
+        Report::new(args, &figures).conclude()
     })
 }
 
@@ -79,8 +79,8 @@ impl Ground {
         ended.into_iter().collect()
     }
 
-    /// All rounds; the second value says whether the diary was clean.
-    async fn measure(&self, args: &Args) -> Outcome<(Figures, bool)> {
+    /// All rounds, then the checks of what Leadline leaves behind.
+    async fn measure(&self, args: &Args) -> Outcome<Figures> {
         let seconds = f64::from(args.seconds);
         let mut figures = Figures::default();
         self.bare_queues.declare().await?;
@@ -110,15 +110,13 @@ impl Ground {
             }
             println!("{}", figures.line(round));
         }
-        let clean = match &mut ours {
-            Some(ours) => {
-                figures.memory_mib = Some(ours.memory_mib());
-                ours.stop().await?;
-                ours.check_diary().await?
-            }
-            None => true,
-        };
-        Ok((figures, clean))
+        if let Some(ours) = &mut ours {
+            figures.memory_mib = Some(ours.memory_mib());
+            let stopped = ours.stop().await.err().map_or("leadline stopped cleanly".to_owned(), |e| e.to_string());
+            figures.checks.push((stopped.ends_with("cleanly"), stopped));
+            figures.checks.push((ours.check_diary().await?, "the diary's books balance".to_owned()));
+        }
+        Ok(figures)
     }
 
     async fn bare_loop(
@@ -136,8 +134,7 @@ impl Ground {
                 engines.iter().cloned().chain([("bare loop".to_owned(), Watched::One(std::process::id()))]).collect();
             let before = proc::cpu(&watched);
             figures.p.push(bare.through(plan, count).await?);
-            figures.p_cpu = proc::between(&before, &proc::cpu(&watched));
-            figures.p_count = count;
+            figures.p_cpu.push((proc::between(&before, &proc::cpu(&watched)), count));
         }
         if args.wants(Part::C) {
             figures.c.push(bare.drain(plan, count).await?);
