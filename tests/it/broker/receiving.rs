@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use leadline::broker::{Delivery, Publisher, Queue};
 
+use crate::harness::eventually::stays;
+
 use super::set_up::{Mode, Site, Wire, in_time, is_silent, letter, receive};
 
 async fn publish(publisher: &Publisher, queue: Queue, count: usize) {
@@ -34,7 +36,7 @@ async fn a_batch_is_bounded_in_count_and_bytes_and_never_empty() {
     let mut inlet = link.open(&[Queue::Wait], 10).await.unwrap();
     loop {
         // Not before the broker has sent all four; else they go back, and we begin again.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        stays(Duration::from_millis(50), "a moment for the broker", async || true).await;
         let mut first = Vec::new();
         inlet.receive(&mut first, 1, 1).await.unwrap();
         assert_eq!(bodies(&first), ["aaaa"], "one is taken whatever its size");
