@@ -170,7 +170,8 @@ cmd_reset() {
     away=$(readlink "$ENGINES" || true)
     rm -rf "$ENGINES" ${away:+"$away"}
     rm -f "$ENV_FILE" "$DEV/ports" "$DEV/pg-password" "$DEV"/*.log "$DEV"/*.log.1
-    say "wiped the database, the queues, the logs, the ports and .dev/env${away:+, in $away}"
+    say "wiped the private database, the queues, the logs, the ports and .dev/env${away:+, in $away}"
+    if [ "$EXTERNAL" = 1 ]; then say "what DATABASE_URL and AMQP_URL name was not touched"; fi
 }
 
 cmd_status() {
