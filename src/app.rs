@@ -120,6 +120,8 @@ impl App {
             () = second.asked() => {}
             () = third.asked() => {}
         }
+        // A task that failed by itself is a stop too: its budget begins now.
+        stop.ask();
         let doors = close(doors, &stop).await;
         let lanes = close(lanes, &stop).await;
         if doors.is_ok() && lanes.is_ok() && !third.is_asked() {
