@@ -73,7 +73,12 @@ impl Lane {
             let mut deliveries = Vec::new();
             let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
             let worked = match self.stop.unless_asked(received).await {
-                None => return inlet.close().await,
+                None => {
+                    if let Err(error) = self.finish(&mut inlet, innocent).await {
+                        tracing::debug!(lane = self.name, ?error, "stopping with deliveries in hand");
+                    }
+                    return inlet.close().await;
+                }
                 Some(Ok(())) => self.work(&mut inlet, deliveries, innocent).await,
                 Some(Err(error)) => Err(error.into()),
             };
@@ -90,6 +95,17 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// What was handed out before the stop is worked off: giving it back would count a redelivery.
+    async fn finish(&self, inlet: &mut Inlet, innocent: &mut Vec<String>) -> Result<(), LetGo> {
+        inlet.pause().await?;
+        while inlet.arrived() > 0 {
+            let mut deliveries = Vec::new();
+            inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes).await?;
+            self.work(inlet, deliveries, innocent).await?;
+        }
+        Ok(())
     }
 
     async fn work(

@@ -65,6 +65,30 @@ async fn a_worker_killed_before_its_commit_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_stopped_worker_finishes_what_it_was_handed() {
+    let mut house = Harness::without_worker_tuned(|config| config.worker.batch = 64).await;
+    let click = house.click().await;
+    let messages: Vec<_> = (0..3000).map(|_| house.resolved(&lead(&click, "Sign Up", &somebody()))).collect();
+    house.publish(&messages).await;
+    house.add_worker().await;
+    eventually("the first batch", || async {
+        let rows = house.count("leads").await;
+        holds(rows > 0, rows)
+    })
+    .await;
+    house.stop_worker().await;
+    house.add_worker().await;
+    for message in &messages {
+        house.ended(message.id).await;
+    }
+    let metrics = format!("http://{}/metrics", house.workers.last().unwrap().address);
+    let text = house.client().get(metrics).send().await.unwrap().text().await.unwrap();
+    let again: Vec<&str> = text.lines().filter(|line| line.starts_with("leadline_redeliveries_total")).collect();
+    assert!(again.is_empty(), "handed out a second time: {again:?}");
+    house.finish().await;
+}
+
+#[tokio::test]
 async fn a_lead_becomes_visible_together_with_its_counter() {
     let house = Harness::start().await;
     let lock = locked(&house, "SELECT FROM links FOR UPDATE").await;
