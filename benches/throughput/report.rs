@@ -150,7 +150,10 @@ impl<'a> Report<'a> {
             println!("CPU µs each, {name}: {}", microseconds(cpu));
         }
         if !f.cpu_ratio().is_nan() {
-            println!("CPU of H and P together / CPU of leadline: {:.3} (barely moved by other load)", f.cpu_ratio());
+            println!(
+                "CPU of H and P together / CPU of leadline: {:.3} (other load moves it less than the rates)",
+                f.cpu_ratio()
+            );
         }
         for (name, load) in f.loads() {
             let share = generator_share(load.cpu_s, load.took_s);
