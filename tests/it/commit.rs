@@ -78,9 +78,11 @@ async fn a_stopped_worker_finishes_what_it_was_handed() {
     .await;
     house.stop_worker().await;
     house.add_worker().await;
-    for message in &messages {
-        house.ended(message.id).await;
-    }
+    eventually("every lead", || async {
+        let rows = house.count("leads").await;
+        holds(rows == 3000, rows)
+    })
+    .await;
     let metrics = format!("http://{}/metrics", house.workers.last().unwrap().address);
     let text = house.client().get(metrics).send().await.unwrap().text().await.unwrap();
     let again = text.lines().filter(|line| line.starts_with("leadline_redeliveries_total"));
