@@ -1,12 +1,13 @@
 //! The only place where rooms are joined: an API, a worker, or both in one process.
 //!
 //! `build` joins, `run` lives until the stop. Doors close in flow order, one stage after the other:
-//! first the listeners (requests under way are answered), then the lanes (the open batch is committed
-//! and settled), then what both lean on.
+//! first readiness goes off and a load balancer may notice, then the listeners (requests under way are
+//! answered), then the lanes (the open batch is committed and settled), then what both lean on.
 //!
 //! **Invariant:** a stage is asked to stop only after everything that leans on it has ended.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::http;
 use crate::intake::{Intake, Parts};
 use crate::lifecycle::{Ended, Health, Stop, Tasks};
+use crate::record::Limits;
 use crate::reply::{Listener, Waiters};
 use crate::store::{SchemaState, Store, StoreError, schema_state};
 use crate::telemetry::{Metrics, MetricsError};
@@ -43,6 +45,8 @@ pub enum StartError {
 pub struct App {
     address: Option<SocketAddr>,
     metrics_address: SocketAddr,
+    health: Health,
+    drain: Duration,
     doors: Tasks,
     lanes: Tasks,
     ground: Tasks,
@@ -80,7 +84,7 @@ impl App {
         let [mut doors, mut lanes, mut ground] = [(); 3].map(|()| Tasks::new(Stop::new()));
         let publisher = Publisher::start(&config.broker, &health, &metrics, &mut ground);
         let link = Link::start(&config.broker, &health, &metrics, &mut ground);
-        let shared = Ground { config, health, metrics, publisher: publisher.clone(), link };
+        let shared = Ground { config, health: health.clone(), metrics, publisher: publisher.clone(), link };
         let address = match role {
             Role::Worker => None,
             Role::Api | Role::All => Some(shared.api(&mut doors, &mut ground).await?),
@@ -88,8 +92,10 @@ impl App {
         if role != Role::Api {
             shared.worker(&mut lanes, &mut ground).await?;
         }
-        let metrics_address = shared.admin(doors.stop(), &mut ground).await?;
-        Ok(Self { address, metrics_address, doors, lanes, ground, publisher })
+        let duty = if role == Role::Worker { http::Duty::Records } else { http::Duty::Accepts };
+        let metrics_address = shared.admin(duty, &mut ground).await?;
+        let drain = if address.is_some() { config.lifecycle.drain } else { Duration::ZERO };
+        Ok(Self { address, metrics_address, health, drain, doors, lanes, ground, publisher })
     }
 
     /// Where the API listens; `None` for a worker.
@@ -106,12 +112,12 @@ impl App {
 
     /// Lives until `stop` is asked for or a task fails; then closes the doors in flow order.
     ///
-    /// Returns how many tasks had to be dropped because `stop` was forced.
+    /// Returns the names of the tasks that had to be dropped because `stop` was forced.
     ///
     /// # Errors
     /// [`Ended`] when a task ended before anybody asked it to.
-    pub async fn run(self, stop: Stop) -> Result<usize, Ended> {
-        let Self { doors, lanes, ground, publisher, .. } = self;
+    pub async fn run(self, stop: Stop) -> Result<Vec<&'static str>, Ended> {
+        let Self { health, drain, doors, lanes, ground, publisher, .. } = self;
         let stages = [doors.stop().clone(), lanes.stop().clone(), ground.stop().clone()];
         let [first, second, third] = &stages;
         tokio::select! {
@@ -122,6 +128,10 @@ impl App {
         }
         // A task that failed by itself is a stop too: its budget begins now.
         stop.ask();
+        health.drain();
+        if !stages.iter().any(Stop::is_asked) {
+            stop.unless_forced(tokio::time::sleep(drain)).await;
+        }
         let doors = close(doors, &stop).await;
         let lanes = close(lanes, &stop).await;
         if doors.is_ok() && lanes.is_ok() && !third.is_asked() {
@@ -130,7 +140,7 @@ impl App {
         publisher.close();
         drop(publisher);
         let ground = close(ground, &stop).await;
-        Ok(doors? + lanes? + ground?)
+        Ok([doors?, lanes?, ground?].concat())
     }
 }
 
@@ -141,11 +151,12 @@ impl Ground<'_> {
         let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
         let listener = Listener::start(link, &waiters, metrics, ground);
         let (publisher, metrics) = (publisher.clone(), metrics.clone());
-        let parts = Parts { store: store.clone(), publisher, waiters, listener, metrics: metrics.clone() };
+        let limits = Limits { follow_up_wait: config.worker.follow_up_wait, park_max: config.worker.park_max };
+        let parts = Parts { store: store.clone(), limits, publisher, waiters, listener, metrics: metrics.clone() };
         let intake = Intake::start(parts, &config.intake, ground);
         let (socket, address) = listen(config.http.listen).await?;
         let stop = doors.stop().clone();
-        let front = http::Http::new(intake, store, &config.http, &config.store, health, &metrics, &stop);
+        let front = http::Http::new(intake, store, &config.http, &config.store, health, &metrics);
         doors.spawn("visitors", http::forget_visitors(front.clone(), stop.clone()));
         let (router, limits) = (http::router(front), config.http.clone());
         doors.spawn("http", async move { http::serve(socket, router, &limits, stop).await });
@@ -159,9 +170,9 @@ impl Ground<'_> {
         Ok(())
     }
 
-    async fn admin(&self, doors: &Stop, ground: &mut Tasks) -> Result<SocketAddr, StartError> {
+    async fn admin(&self, duty: http::Duty, ground: &mut Tasks) -> Result<SocketAddr, StartError> {
         let (socket, address) = listen(self.config.http.metrics_listen).await?;
-        let (router, limits) = (http::admin_router(&self.health, &self.metrics, doors), self.config.http.clone());
+        let (router, limits) = (http::admin_router(&self.health, &self.metrics, duty), self.config.http.clone());
         let stop = ground.stop().clone();
         ground.spawn("metrics", async move { http::serve(socket, router, &limits, stop).await });
         Ok(address)
@@ -177,7 +188,7 @@ impl Ground<'_> {
 }
 
 /// Asks one stage to stop and waits for it, at most until the stop is forced.
-async fn close(tasks: Tasks, stop: &Stop) -> Result<usize, Ended> {
+async fn close(tasks: Tasks, stop: &Stop) -> Result<Vec<&'static str>, Ended> {
     let own = tasks.stop().clone();
     own.ask();
     let joined = tasks.join();

@@ -81,9 +81,12 @@ pub(super) fn said(error: &lapin::Error) -> Option<&AMQPError> {
 /// What is known about a message that was not confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PublishError {
-    /// It never left: no connection, a blocked one, or no room in the window in time.
+    /// It never left: no connection, or a blocked one.
     #[error("the message was not handed to RabbitMQ")]
     Away,
+    /// It never left: no room in the window in time. The broker is away, or more comes than it takes.
+    #[error("too many messages wait for RabbitMQ's confirm")]
+    Crowded,
     /// It left, and neither confirm nor refusal came in time: it may arrive.
     #[error("RabbitMQ did not confirm the message in time")]
     Unconfirmed,
@@ -98,6 +101,7 @@ impl PublishError {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Away => "away",
+            Self::Crowded => "crowded",
             Self::Unconfirmed => "unconfirmed",
             Self::Full => "nacked",
         }

@@ -120,7 +120,7 @@ impl Live {
                 Err(_) => Err(PublishError::Away),
             },
             _ = blocked.wait_for(|blocked| *blocked) => Err(PublishError::Away),
-            () = tokio::time::sleep_until(deadline) => Err(PublishError::Away),
+            () = tokio::time::sleep_until(deadline) => Err(PublishError::Crowded),
         }
     }
 

@@ -44,15 +44,12 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
             return Ok(2);
         }
     };
-    if left == 0 {
+    if left.is_empty() {
         tracing::info!("stopped cleanly");
         return Ok(0);
     }
-    let left = match left {
-        1 => "1 task".to_owned(),
-        more => format!("{more} tasks"),
-    };
-    complain(&format!("{left} had to be dropped before the end; unacknowledged leads go back to their queues"));
+    let left = left.join(", ");
+    complain(&format!("had to be dropped before the end: {left}; unacknowledged leads go back to their queues"));
     Ok(2)
 }
 

@@ -34,8 +34,8 @@ fn deadlines(config: &Config) -> Vec<Rule> {
             "broker.confirm_deadline must be shorter than intake.wait_timeout: a wait request is published first",
         ),
         (
-            intake.wait_timeout < lifecycle.stop_budget,
-            "intake.wait_timeout must be shorter than lifecycle.stop_budget: waiters are answered before the exit",
+            lifecycle.drain + intake.wait_timeout < lifecycle.stop_budget,
+            "lifecycle.stop_budget must be longer than lifecycle.drain and intake.wait_timeout together: what came while draining is answered before the exit",
         ),
         (
             store.commit_deadline < lifecycle.stop_budget,
@@ -94,8 +94,13 @@ fn bounds(config: &Config) -> Vec<Rule> {
             "intake.resolve_lanes and intake.resolve_batch must be at least 1",
         ),
         (
-            u32::try_from(intake.resolve_lanes).is_ok_and(|lanes| lanes + 2 <= store.api_connections),
-            "store.api_connections must be at least intake.resolve_lanes + 2: look-ups must not starve keys and administration",
+            intake.direct_lanes >= 1 && intake.direct_batch >= 1,
+            "intake.direct_lanes and intake.direct_batch must be at least 1",
+        ),
+        (
+            u32::try_from(intake.resolve_lanes + intake.direct_lanes)
+                .is_ok_and(|lanes| lanes + 2 <= store.api_connections),
+            "store.api_connections must be at least intake.resolve_lanes + intake.direct_lanes + 2: leads must not starve keys and administration",
         ),
         (
             intake.workspace_share >= 1

@@ -36,6 +36,8 @@ pub struct Intake {
     pub resolve_timeout: Duration,
     pub resolve_lanes: usize,
     pub resolve_batch: usize,
+    pub direct_lanes: usize,
+    pub direct_batch: usize,
     pub click_cache: u64,
     #[serde(with = "humantime_serde")]
     pub link_ttl: Duration,
@@ -157,6 +159,8 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Lifecycle {
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
     #[serde(with = "humantime_serde")]
     pub stop_budget: Duration,
 }

@@ -28,6 +28,7 @@ mod workspaces;
 mod probes;
 
 pub use click::forget_visitors;
+pub use probes::Duty;
 pub use problem::Problem;
 pub use router::{admin_router, router};
 pub use server::serve;

@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz` and `/metrics`.
 //!
-//! *Live*: the process answers. *Ready*: it takes leads, so it is not stopping and `RabbitMQ` is up;
-//! while only `PostgreSQL` is away, leads are accepted and queue up.
+//! *Live*: the process answers. *Ready*: it can do its duty and is not about to stop. An API accepts
+//! leads with either engine: they queue up, or are recorded directly. A process that has just started
+//! waits for the word on `RabbitMQ` first, because `wait` and follow-ups want it. A worker needs both.
 //!
 //! **Invariant:** a probe reads what is known and asks no engine: probing never adds load to an outage.
 
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::problem;
 use super::{Http, Problem};
-use crate::lifecycle::{Engine, Health, Stop};
+use crate::lifecycle::{Condition, Engine, Health};
 use crate::telemetry::Metrics;
 
 /// What the second listener needs.
@@ -22,7 +23,16 @@ use crate::telemetry::Metrics;
 pub(super) struct Probed {
     pub(super) health: Health,
     pub(super) metrics: Metrics,
-    pub(super) stop: Stop,
+    pub(super) duty: Duty,
+}
+
+/// What a process is there for, as far as readiness is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// It accepts leads.
+    Accepts,
+    /// It only records them.
+    Records,
 }
 
 pub(super) async fn live() -> Response {
@@ -31,12 +41,12 @@ pub(super) async fn live() -> Response {
 
 /// On the API's listener.
 pub(super) async fn ready(State(http): State<Http>) -> Response {
-    readiness(&http.health, &http.stop)
+    readiness(&http.health, Duty::Accepts)
 }
 
 /// On the second listener.
 pub(super) async fn admin_ready(State(probed): State<Probed>) -> Response {
-    readiness(&probed.health, &probed.stop)
+    readiness(&probed.health, probed.duty)
 }
 
 pub(super) async fn metrics(State(probed): State<Probed>) -> Response {
@@ -54,18 +64,19 @@ pub(super) async fn metrics(State(probed): State<Probed>) -> Response {
     }
 }
 
-fn readiness(health: &Health, stop: &Stop) -> Response {
-    let word = |engine| if health.is_up(engine) { "up" } else { "away" };
-    let status = match (stop.is_asked(), health.is_up(Engine::Rabbitmq)) {
+fn readiness(health: &Health, duty: Duty) -> Response {
+    let (postgres, rabbitmq) = (health.of(Engine::Postgres), health.of(Engine::Rabbitmq));
+    let able = match (duty, postgres, rabbitmq) {
+        (_, Condition::Up, Condition::Up) => true,
+        (Duty::Accepts, _, Condition::Up) | (Duty::Accepts, Condition::Up, Condition::Away) => true,
+        _ => false,
+    };
+    let status = match (health.is_draining(), able) {
         (true, _) => "stopping",
         (false, true) => "ready",
         (false, false) => "unavailable",
     };
     let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "status": status,
-        "postgres": word(Engine::Postgres),
-        "rabbitmq": word(Engine::Rabbitmq),
-    });
+    let body = json!({"status": status, "postgres": postgres.as_str(), "rabbitmq": rabbitmq.as_str()});
     problem::json(code, &body, 128)
 }

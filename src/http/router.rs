@@ -8,10 +8,10 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, patch, post};
 
-use super::probes::{self, Probed};
+use super::probes::{self, Duty, Probed};
 use super::watch::Watch;
 use super::{Http, Problem, click, customers, lead, links, origin, workspaces};
-use crate::lifecycle::{Health, Stop};
+use crate::lifecycle::Health;
 use crate::telemetry::Metrics;
 
 /// The API.
@@ -33,7 +33,7 @@ pub fn router(http: Http) -> Router {
         ("/livez", get(probes::live)),
         ("/readyz", get(probes::ready)),
     ];
-    let watch = Watch::new(&http.metrics);
+    let watch = Watch::new(&http.metrics, &http.health);
     routes
         .into_iter()
         .fold(Router::new(), twice)
@@ -48,14 +48,14 @@ fn twice(router: Router<Http>, (path, methods): (&str, MethodRouter<Http>)) -> R
 }
 
 /// The second listener: metrics and probes, apart from the API so that they never face the internet.
-pub fn admin_router(health: &Health, metrics: &Metrics, stop: &Stop) -> Router {
+pub fn admin_router(health: &Health, metrics: &Metrics, duty: Duty) -> Router {
     Router::new()
         .route("/metrics", get(probes::metrics))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::admin_ready))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Probed { health: health.clone(), metrics: metrics.clone(), stop: stop.clone() })
+        .with_state(Probed { health: health.clone(), metrics: metrics.clone(), duty })
 }
 
 async fn unknown() -> Problem {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::keyring::Keyring;
 use crate::config;
 use crate::intake::Intake;
-use crate::lifecycle::{Health, Stop};
+use crate::lifecycle::Health;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -25,7 +25,6 @@ pub struct Shared {
     pub(super) keys: Keyring,
     pub(super) health: Health,
     pub(super) metrics: Metrics,
-    pub(super) stop: Stop,
 }
 
 impl Http {
@@ -38,7 +37,6 @@ impl Http {
         store_config: &config::Store,
         health: &Health,
         metrics: &Metrics,
-        stop: &Stop,
     ) -> Self {
         Self(Arc::new(Shared {
             intake,
@@ -47,7 +45,6 @@ impl Http {
             config: config.clone(),
             health: health.clone(),
             metrics: metrics.clone(),
-            stop: stop.clone(),
         }))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and
 //! stands in the span. Routes are counted by template, so that no label value comes from a caller.
+//! While the process drains, every answer ends its connection, so that none is open when the doors close.
 //!
 //! **Invariant:** the set of route labels is closed.
 
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use tower::{Layer, Service};
@@ -18,6 +20,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::origin;
+use crate::lifecycle::Health;
 use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,11 +30,12 @@ const REQUEST_ID_MAX: usize = 128;
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     metrics: Metrics,
+    health: Health,
 }
 
 impl Watch {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        Self { metrics: metrics.clone() }
+    pub(super) fn new(metrics: &Metrics, health: &Health) -> Self {
+        Self { metrics: metrics.clone(), health: health.clone() }
     }
 }
 
@@ -67,7 +71,7 @@ where
         let route = route(request.uri().path());
         let id = request_id(request.headers());
         let span = tracing::debug_span!("request", request.id = ?id, route);
-        let metrics = self.watch.metrics.clone();
+        let Watch { metrics, health } = self.watch.clone();
         let answer = self.inner.call(request);
         let watched = async move {
             let mut response = answer.await?;
@@ -75,6 +79,9 @@ where
                 origin::share(response.headers_mut());
             }
             response.headers_mut().insert(REQUEST_ID, id);
+            if health.is_draining() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let status = response.status();
             let labels = [route, status.as_str()];
             metrics.http_requests.with_label_values(&labels).inc();

@@ -1,10 +1,11 @@
 //! The walk of one request through intake: permit, resolve, plan, stamp, publish, wait.
 //!
 //! Enters: a checked wish of an authenticated workspace. Leaves: its answer. If the caller goes away
-//! meanwhile, what was published stays published.
+//! meanwhile, what was published stays published. What the broker does not confirm is recorded directly,
+//! except what only the queue can answer, and except when the queue is full: that is overload.
 //!
 //! **Invariant:** the waiter is registered before the message is published, and 200 is said only
-//! after the confirm (or after the verdict, for those who wait for it).
+//! after the confirm or the commit (after the verdict, for those who wait for it).
 
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::answer::{Answer, Tracked, TurnedAway};
+use super::breaker::{Breaker, Pass};
+use super::direct::{Bench, Direct, Outcome};
 use super::permits::Permits;
 use super::plan::{Plan, plan, question, reveal};
 use super::resolver::Resolver;
-use crate::broker::{Address, Letter, Publisher, Queue};
+use crate::broker::{Address, Letter, PublishError, Publisher, Queue};
 use crate::config;
 use crate::lead::{Ending, LeadMessage, Mode, Reason, TrackLead};
 use crate::lifecycle::Tasks;
+use crate::record::{Limits, Recorder};
 use crate::reply::{Listener, Reply, Waiters};
 use crate::store::{Question, Store};
 use crate::telemetry::Metrics;
@@ -32,6 +36,8 @@ const OPENING: Duration = Duration::from_secs(1);
 pub struct Intake {
     resolver: Resolver,
     publisher: Publisher,
+    breaker: Breaker,
+    direct: Direct,
     waiters: Waiters,
     listener: Listener,
     permits: Permits,
@@ -43,8 +49,10 @@ pub struct Intake {
 /// What intake works with.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// `PostgreSQL`, for look-ups.
+    /// `PostgreSQL`, for look-ups and the direct path.
     pub store: Store,
+    /// How long follow-ups recorded directly may stay parked.
+    pub limits: Limits,
     /// Where messages go.
     pub publisher: Publisher,
     /// Who waits for a verdict.
@@ -56,11 +64,20 @@ pub struct Parts {
 }
 
 impl Intake {
-    /// Starts the resolver and joins the parts.
+    /// Starts the resolver and the direct path, and joins the parts.
     #[must_use]
     pub fn start(parts: Parts, config: &config::Intake, tasks: &mut Tasks) -> Self {
+        let bench = Bench {
+            recorder: Recorder::new(&parts.store, parts.limits, &parts.metrics),
+            store: parts.store.clone(),
+            publisher: parts.publisher.clone(),
+            waiters: parts.waiters.clone(),
+            metrics: parts.metrics.clone(),
+        };
         Self {
             resolver: Resolver::start(&parts.store, config, &parts.metrics, tasks),
+            breaker: Breaker::new(&parts.metrics),
+            direct: Direct::start(&bench, config, tasks),
             publisher: parts.publisher,
             waiters: parts.waiters,
             listener: parts.listener,
@@ -114,63 +131,91 @@ impl Intake {
         let mut message = LeadMessage::new(lead_id, workspace_id, Utc::now(), lead);
         message.resolved = resolved;
         message.awaited = awaited;
-        if awaited || message.mode == Mode::Wait {
-            self.publish_and_wait(message, tracked, arrived + self.wait_timeout).await
+        let until = arrived + self.wait_timeout;
+        let sent = if awaited || message.mode == Mode::Wait {
+            self.ask(&message, until).await.map(Some)
         } else {
-            self.publish(message, tracked).await
+            self.publish(&message).await.map(|()| None)
+        };
+        match sent {
+            Ok(Some(reply)) => self.answered(message, tracked, reply).await,
+            Ok(None) => Answer { lead_id, ending: None, outcome: Ok(tracked) },
+            Err(NotSent::Away) if !awaited => self.record(message, tracked, until).await,
+            Err(_) => unavailable(lead_id),
         }
     }
 
-    async fn publish(&self, message: LeadMessage, tracked: Tracked) -> Answer {
-        let lead_id = message.id;
-        let Some(letter) = letter(&message, None) else {
-            return unavailable(lead_id);
+    /// Publishes and waits for the confirm.
+    async fn publish(&self, message: &LeadMessage) -> Result<(), NotSent> {
+        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
+        let letter = letter(message, None).ok_or(NotSent::Refused)?;
+        let published = self.publisher.publish(letter).await;
+        self.judge(message, pass, published)
+    }
+
+    /// Publishes and waits for the verdict: stronger evidence than the confirm, and it may overtake it.
+    async fn ask(&self, message: &LeadMessage, until: Instant) -> Result<Reply, NotSent> {
+        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
+        if !self.publisher.is_ready() {
+            return self.judge(message, pass, Err(PublishError::Away)).and(Err(NotSent::Away));
+        }
+        let opening = until.min(Instant::now() + OPENING);
+        let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away)?;
+        let waiter = self.waiters.register(message.workspace_id, message.id).ok_or(NotSent::Refused)?;
+        let letter = letter(message, Some(reply_to)).ok_or(NotSent::Refused)?;
+        let verdict = waiter.wait(until);
+        tokio::pin!(verdict);
+        let reply = tokio::select! {
+            biased;
+            reply = &mut verdict => {
+                self.judge(message, pass, reply.as_ref().map(|_| ()).ok_or(PublishError::Unconfirmed))?;
+                reply
+            }
+            published = self.publisher.publish(letter) => {
+                self.judge(message, pass, published)?;
+                verdict.await
+            }
         };
-        match self.publisher.publish(letter).await {
-            Ok(()) => Answer { lead_id, ending: None, outcome: Ok(tracked) },
-            Err(error) => {
-                tracing::debug!(lead.id = %lead_id, %error, "lead not confirmed");
-                unavailable(lead_id)
+        let reply = reply.ok_or(NotSent::Refused)?;
+        let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
+        self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
+        Ok(reply)
+    }
+
+    /// Tells the breaker, and says whether the direct path may take over.
+    fn judge(&self, message: &LeadMessage, pass: Pass<'_>, published: Result<(), PublishError>) -> Result<(), NotSent> {
+        let Err(error) = published else {
+            pass.succeeded();
+            return Ok(());
+        };
+        tracing::debug!(lead.id = %message.id, %error, "lead not confirmed");
+        match error {
+            PublishError::Full => Err(NotSent::Refused),
+            // Whoever waited for room behind messages that were not confirmed finds the breaker open by now.
+            PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => Err(NotSent::Refused),
+            PublishError::Crowded if !pass.is_trial() => Err(NotSent::Away),
+            PublishError::Crowded | PublishError::Away | PublishError::Unconfirmed => {
+                pass.failed(Instant::now());
+                Err(NotSent::Away)
             }
         }
     }
 
-    async fn publish_and_wait(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
+    async fn record(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
         let lead_id = message.id;
-        if !self.publisher.is_ready() {
-            return unavailable(lead_id);
-        }
-        let Some(reply_to) = self.listener.queue_by(until.min(Instant::now() + OPENING)).await else {
-            return unavailable(lead_id);
-        };
-        let Some(waiter) = self.waiters.register(message.workspace_id, lead_id) else {
-            return unavailable(lead_id);
-        };
-        let Some(letter) = letter(&message, Some(reply_to)) else {
-            return unavailable(lead_id);
-        };
-        let verdict = waiter.wait(until);
-        tokio::pin!(verdict);
-        // The reply is stronger evidence than the confirm, and may overtake it.
-        let reply = tokio::select! {
-            biased;
-            reply = &mut verdict => reply,
-            published = self.publisher.publish(letter) => match published {
-                Ok(()) => verdict.await,
-                Err(_) => None,
-            },
-        };
-        match reply {
-            None => unavailable(lead_id),
-            Some(reply) => self.answered(message, tracked, reply).await,
+        match self.direct.record(message.clone(), until).await {
+            Some(Outcome::Ended(reply)) => self.answered(message, tracked, reply).await,
+            Some(Outcome::Parked) if message.mode != Mode::Wait => {
+                Answer { lead_id, ending: None, outcome: Ok(tracked) }
+            }
+            Some(Outcome::Parked) | None => unavailable(lead_id),
         }
     }
 
     async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
-        let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
-        self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
         let outcome = match reply.ending {
-            Ending::Buried => Err(TurnedAway::Unavailable),
+            Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable),
+            Ending::Buried => Ok(tracked),
             Ending::Rejected => Err(turned_away(&message, &reply)),
             Ending::Duplicate => {
                 tracked.link = None;
@@ -190,6 +235,15 @@ impl Intake {
         };
         Answer { lead_id: message.id, ending: Some(reply.ending), outcome }
     }
+}
+
+/// Why a message has no word of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotSent {
+    /// The broker is away: the direct path may take over.
+    Away,
+    /// Overload, or no verdict in time: 503.
+    Refused,
 }
 
 /// Lowers the gauge however the request ends, a vanished caller included.

@@ -1,4 +1,4 @@
-//! Accepts one lead: resolve, publish, and wait where the caller asked for it.
+//! Accepts one lead: resolve, publish, and wait where the caller asked for it; without a broker, record.
 //!
 //! **Invariant:** `Unavailable` promises nothing; every other answer is final.
 
@@ -6,6 +6,8 @@ mod answer;
 mod permits;
 mod plan;
 mod resolver;
+mod breaker;
+mod direct;
 mod accept;
 
 pub use accept::{Intake, Parts};

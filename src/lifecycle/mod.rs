@@ -8,6 +8,6 @@ mod health;
 mod delays;
 
 pub use delays::Delays;
-pub use health::{Engine, Health};
+pub use health::{Condition, Engine, Health};
 pub use stop::Stop;
 pub use tasks::{Ended, Tasks};

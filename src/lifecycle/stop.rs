@@ -37,12 +37,6 @@ impl Stop {
         self.soft.is_cancelled()
     }
 
-    /// Whether a hard stop was asked for.
-    #[must_use]
-    pub fn is_forced(&self) -> bool {
-        self.hard.is_cancelled()
-    }
-
     /// Resolves once a stop is asked for. Cancel-safe.
     pub async fn asked(&self) {
         self.soft.cancelled().await;

@@ -6,7 +6,7 @@
 //! **Invariant:** this is the only place that spawns tasks whose end matters.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinSet;
 
@@ -16,7 +16,8 @@ use super::Stop;
 #[derive(Debug)]
 pub struct Tasks {
     stop: Stop,
-    set: JoinSet<&'static str>,
+    set: JoinSet<()>,
+    running: Arc<Mutex<Vec<&'static str>>>,
     cause: Arc<Mutex<Option<Ended>>>,
 }
 
@@ -38,7 +39,7 @@ impl Tasks {
     /// An empty set under a stop.
     #[must_use]
     pub fn new(stop: Stop) -> Self {
-        Self { stop, set: JoinSet::new(), cause: Arc::default() }
+        Self { stop, set: JoinSet::new(), running: Arc::default(), cause: Arc::default() }
     }
 
     /// The stop these tasks live under.
@@ -63,26 +64,31 @@ impl Tasks {
     ) {
         let stop = self.stop.clone();
         let cause = Arc::clone(&self.cause);
+        let running = Arc::clone(&self.running);
+        lock(&running).push(name);
         self.set.spawn(async move {
             let ended = match task.await {
                 Err(error) => Some(Ended::Failed(name, error.to_string())),
                 Ok(()) => (!stop.is_asked()).then_some(Ended::Returned(name)),
             };
             if let Some(ended) = ended {
-                cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
+                lock(&cause).get_or_insert(ended);
                 stop.ask();
             }
-            name
+            let mut running = lock(&running);
+            if let Some(place) = running.iter().position(|other| *other == name) {
+                running.swap_remove(place);
+            }
         });
     }
 
     /// Waits until every task has ended, at most until the hard stop; then aborts the rest.
     ///
-    /// Returns how many had to be aborted.
+    /// Returns the names of those that had to be aborted.
     ///
     /// # Errors
     /// [`Ended`] when a task ended before the stop was asked for.
-    pub async fn join(mut self) -> Result<usize, Ended> {
+    pub async fn join(mut self) -> Result<Vec<&'static str>, Ended> {
         let stop = self.stop.clone();
         while let Some(Some(ended)) = stop.unless_forced(self.set.join_next()).await {
             if let Err(error) = ended
@@ -92,15 +98,19 @@ impl Tasks {
                 stop.ask();
             }
         }
-        let left = self.set.len();
+        let left = if self.set.is_empty() { Vec::new() } else { std::mem::take(&mut *lock(&self.running)) };
         self.set.shutdown().await;
-        let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let cause = lock(&self.cause).take();
         cause.map_or(Ok(left), Err)
     }
 
     fn note(&self, ended: Ended) {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
+        lock(&self.cause).get_or_insert(ended);
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the payload of a panic is handed over, not lent")]
@@ -127,11 +137,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hard_stop_aborts_and_counts_the_rest() {
+    async fn a_hard_stop_aborts_and_names_the_rest() {
         let stop = Stop::new();
         let mut tasks = Tasks::new(stop.clone());
+        let patient = stop.clone();
+        tasks.spawn("patient", async move { patient.asked().await });
         tasks.spawn("deaf", std::future::pending());
+        stop.ask();
+        while lock(&tasks.running).len() > 1 {
+            tokio::task::yield_now().await;
+        }
         stop.force();
-        assert_eq!(tasks.join().await, Ok(1));
+        assert_eq!(tasks.join().await, Ok(vec!["deaf"]));
     }
 }

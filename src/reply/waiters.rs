@@ -87,7 +87,8 @@ impl Waiters {
     }
 
     /// Wakes whoever waits for this lead; `false` when nobody does any more.
-    pub(super) fn wake(&self, reply: Reply) -> bool {
+    #[must_use]
+    pub fn wake(&self, reply: Reply) -> bool {
         let place = self.shared.remove(reply.id);
         place.is_some_and(|place| place.wake.send(reply).is_ok())
     }

@@ -114,9 +114,9 @@ impl Tx {
             Woken,
             "DELETE FROM parked_leads WHERE (workspace_id, id) IN (
                 SELECT p.workspace_id, p.id
-                FROM parked_leads p
-                JOIN customers c ON c.workspace_id = p.workspace_id AND c.external_id = p.customer_external_id
-                WHERE c.click_id IS NOT NULL
+                FROM parked_leads p, LATERAL (SELECT FROM customers c
+                    WHERE c.workspace_id = p.workspace_id AND c.external_id = p.customer_external_id
+                    AND c.click_id IS NOT NULL OFFSET 0) arrived
                 ORDER BY p.expires_at LIMIT $1
                 FOR UPDATE OF p SKIP LOCKED)
             RETURNING workspace_id, id, message, reply_to",
@@ -139,7 +139,7 @@ impl Tx {
                 FROM parked_leads p
                 WHERE p.expires_at <= now() AND NOT EXISTS (
                     SELECT FROM customers c WHERE c.workspace_id = p.workspace_id
-                    AND c.external_id = p.customer_external_id AND c.click_id IS NOT NULL)
+                    AND c.external_id = p.customer_external_id AND c.click_id IS NOT NULL OFFSET 0)
                 ORDER BY p.expires_at LIMIT $1
                 FOR UPDATE OF p SKIP LOCKED)
             RETURNING workspace_id, id, message, reply_to",

@@ -101,7 +101,10 @@ metrics! {
     in_flight: Gauge "leadline_in_flight_requests" [] &[], "Lead requests between arrival and answer.";
     resolve_seconds: Histogram "leadline_resolve_seconds" ["result"] FAST, "Look-up of click, link and customer at accept: resolved or skipped.";
     resolve_batch: Histogram "leadline_resolve_batch_requests" [] SIZES, "Requests served by one look-up statement.";
-    publishes: Counter "leadline_publishes_total" ["result"] &[], "Messages published: confirmed, nacked (queue full), unconfirmed (deadline passed), away.";
+    publishes: Counter "leadline_publishes_total" ["result"] &[], "Messages published: confirmed, nacked (queue full), crowded (no room in the window in time), unconfirmed (deadline passed), away.";
+    breaker_open: Gauge "leadline_breaker_open" [] &[], "Whether leads are recorded straight into PostgreSQL because RabbitMQ does not confirm (1) or go through the queue (0).";
+    breaker_turns: Counter "leadline_breaker_turns_total" ["to"] &[], "Times the breaker turned: open, closed.";
+    direct_leads: Counter "leadline_direct_leads_total" ["result"] &[], "Leads sent down the direct path: ended, parked, buried, failed (answered 503).";
     confirm_seconds: Histogram "leadline_confirm_seconds" [] FAST, "From publish to the broker's confirm.";
     waiters: Gauge "leadline_waiters" [] &[], "Requests blocked on the reply queue.";
     replies: Counter "leadline_replies_total" ["result"] &[], "Replies: sent by a worker, lost by a worker, delivered to a waiter, late for it, unreadable.";
@@ -109,7 +112,7 @@ metrics! {
     deliveries: Counter "leadline_deliveries_total" ["mode", "ending"] &[], "Deliveries settled, by mode and what became of them (an ending, or parked).";
     redeliveries: Counter "leadline_redeliveries_total" ["queue"] &[], "Deliveries that the broker had handed out before.";
     accept_to_commit: Histogram "leadline_accept_to_commit_seconds" ["mode"] SLOW, "From accept (API's clock) to the commit of the ending (worker's clock).";
-    batch_leads: Histogram "leadline_batch_leads" ["lane"] SIZES, "Leads recorded in one transaction.";
+    batch_leads: Histogram "leadline_batch_leads" ["lane"] SIZES, "Leads recorded in one transaction, by kind of lane; direct is the API's own while RabbitMQ is away.";
     batch_seconds: Histogram "leadline_batch_seconds" ["result"] FAST, "One recording transaction: committed, refused (a row condemned) or failed.";
     holds: Counter "leadline_holds_total" [] &[], "Times a lane began to hold its batch because PostgreSQL was away.";
     buried: Counter "leadline_buried_total" ["cause"] &[], "Messages buried: undecodable, foreign, refused, crashing, dead.";

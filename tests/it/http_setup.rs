@@ -15,6 +15,7 @@ use leadline::config::{self, Config};
 use leadline::http::{Http, router};
 use leadline::intake::{Intake, Parts};
 use leadline::lifecycle::{Health, Stop, Tasks};
+use leadline::record::Limits;
 use leadline::reply::{Listener, Waiters};
 use leadline::store::{KeyKind, Store, Workspace, migrate};
 use leadline::telemetry::Metrics;
@@ -148,10 +149,10 @@ fn api(config: &Config, store: &Store, health: &Health, metrics: &Metrics, tasks
     let link = Link::start(&config.broker, health, metrics, tasks);
     let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
     let listener = Listener::start(&link, &waiters, metrics, tasks);
-    let parts = Parts { store: store.clone(), publisher, waiters, listener, metrics: metrics.clone() };
+    let limits = Limits { follow_up_wait: config.worker.follow_up_wait, park_max: config.worker.park_max };
+    let parts = Parts { store: store.clone(), limits, publisher, waiters, listener, metrics: metrics.clone() };
     let intake = Intake::start(parts, &config.intake, tasks);
-    let stop = tasks.stop();
-    router(Http::new(intake, store.clone(), &config.http, &config.store, health, metrics, stop))
+    router(Http::new(intake, store.clone(), &config.http, &config.store, health, metrics))
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are told where their engines are")]

@@ -28,7 +28,11 @@ mod poison;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod direct;
+#[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod rolling;
 #[cfg(test)]
 mod http_setup;
 #[cfg(test)]

@@ -68,11 +68,11 @@ impl Site {
     pub(crate) async fn finish(self) {
         let (ended, config) = self.end().await;
         delete(&config).await;
-        assert_eq!(ended, Ok(0));
+        assert_eq!(ended, Ok(Vec::new()));
     }
 
     /// Stops and waits, and says how it ended; the topology stays.
-    pub(crate) async fn end(self) -> (Result<usize, Ended>, config::Broker) {
+    pub(crate) async fn end(self) -> (Result<Vec<&'static str>, Ended>, config::Broker) {
         self.stop.ask();
         let Self { stop, tasks, config, .. } = self;
         let force = async {

@@ -57,3 +57,11 @@ where
         sleep(PAUSE).await;
     }
 }
+
+/// Does something again and again, for as long as whoever asked for it lives.
+pub(crate) async fn every<F: Future<Output = ()>>(pause: Duration, mut act: impl FnMut() -> F) {
+    loop {
+        act().await;
+        sleep(pause).await;
+    }
+}

@@ -8,6 +8,7 @@
 pub(crate) mod eventually;
 pub(crate) mod database;
 pub(crate) mod proxy;
+pub(crate) mod balancer;
 pub(crate) mod queues;
 pub(crate) mod log;
 pub(crate) mod given;

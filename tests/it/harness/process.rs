@@ -28,6 +28,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `leadline <role>` and waits until it is ready.
     pub(crate) async fn start(role: &str, config: &Config, client: &Client) -> Self {
+        Self::start_with(role, config, client, &[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn start_with(role: &str, config: &Config, client: &Client, more: &[(&str, &str)]) -> Self {
         let (address, metrics) = (free_address(), free_address());
         let lines = std::env::temp_dir().join(format!("leadline-{}-{role}.log", address.port()));
         let child = Command::new(env!("CARGO_BIN_EXE_leadline"))
@@ -38,6 +43,7 @@ impl Process {
             .env("LEADLINE__HTTP__LISTEN", address.to_string())
             .env("LEADLINE__HTTP__METRICS_LISTEN", metrics.to_string())
             .env("LEADLINE__TELEMETRY__FORMAT", "json")
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&lines).unwrap())
@@ -59,14 +65,20 @@ impl Process {
     }
 
     /// SIGTERM; returns the exit code.
-    pub(crate) async fn stop(mut self) -> Option<i32> {
+    pub(crate) async fn stop(self) -> Option<i32> {
+        self.stop_and_hear().await.0
+    }
+
+    /// SIGTERM; returns the exit code and everything it said.
+    pub(crate) async fn stop_and_hear(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let child = Mutex::new(&mut self.child);
         let status = eventually("the process to end", || async {
             child.lock().unwrap().try_wait().unwrap().ok_or("still running")
         });
-        status.await.code()
+        let code = status.await.code();
+        (code, self.said())
     }
 
     /// Its ERROR lines so far.

@@ -17,9 +17,10 @@ use super::eventually::{PATIENCE, eventually, holds};
 pub(crate) struct Service {
     /// The API's address; a worker's is that of its metrics.
     pub(crate) address: SocketAddr,
+    metrics: SocketAddr,
     role: Role,
     stop: Stop,
-    task: JoinHandle<Result<usize, Ended>>,
+    task: JoinHandle<Result<Vec<&'static str>, Ended>>,
 }
 
 impl Service {
@@ -28,7 +29,7 @@ impl Service {
         self.stop.ask();
         let ended = timeout(PATIENCE, self.task).await;
         let left = ended.unwrap_or_else(|_| panic!("{:?} did not stop", self.role));
-        assert_eq!(left.unwrap(), Ok(0), "a stop that left tasks behind");
+        assert_eq!(left.unwrap(), Ok(Vec::new()), "a stop that left tasks behind");
     }
 
     /// Hard stop: it drops what it holds.
@@ -60,7 +61,21 @@ impl Harness {
         let address = app.address().unwrap_or(metrics);
         let task = tokio::spawn(app.run(stop.clone()));
         self.ready(metrics).await;
-        Service { address, role, stop, task }
+        Service { address, metrics, role, stop, task }
+    }
+
+    /// What the first API's metrics say: the value of one line, 0 while it is not there.
+    pub(crate) async fn metric(&self, line: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.apis[0].metrics);
+        let text = self.client().get(url).send().await.unwrap().text().await.unwrap();
+        let value = |found: &str| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value).unwrap_or(0.0)
+    }
+
+    /// What the first API's readiness says, with its status.
+    pub(crate) async fn readiness(&self) -> (u16, serde_json::Value) {
+        let answer = self.client().get(format!("http://{}/readyz", self.apis[0].metrics)).send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
     }
 
     /// Softly stops the worker started last.
