@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use leadline::config::Config;
+use leadline::lead::id;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -59,7 +60,7 @@ async fn every_mode_is_answered_and_recorded_without_a_broker() {
         let body = with(lead(&click, "Sign Up", &somebody()), json!({"mode": mode, "eventQuantity": 3}));
         let answer = house.track(&body).await.ended("recorded");
         assert_eq!(answer.body["click"]["id"], json!(click));
-        assert_eq!(answer.body["link"]["id"], json!(leadline::lead::id::write("link_", house.link.id)));
+        assert_eq!(answer.body["link"]["id"], json!(id::show(id::LINK, house.link.id)));
         let row = house.ended(answer.lead_id().unwrap()).await;
         assert_eq!((row.ending.as_str(), row.quantity), ("recorded", 3));
         let repeat = house.track(&body).await.ended("duplicate");

@@ -3,7 +3,6 @@
 //! **Invariant:** behind a balancer no request sees a 5xx or a reset because a process was replaced.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use leadline::lead::Schema;
@@ -74,13 +73,16 @@ async fn a_rolling_restart_loses_no_request_and_answers_every_one() {
 
 #[tokio::test]
 async fn a_stop_beyond_its_budget_exits_with_2_and_names_what_is_left() {
-    let mut house = Harness::empty(|config| config.intake.wait_timeout = Duration::from_secs(4)).await;
-    let budget = ("LEADLINE__LIFECYCLE__STOP_BUDGET", "5500ms");
-    let worker = Process::start_with("worker", &house.config, house.client(), &[budget]).await;
+    let mut house = Harness::empty(|_| {}).await;
+    let impatient = [
+        ("LEADLINE__LIFECYCLE__STOP_BUDGET", "5100ms"),
+        ("LEADLINE__STORE__LOCK_TIMEOUT", "30s"),
+        ("LEADLINE__STORE__STATEMENT_TIMEOUT", "30s"),
+    ];
+    let worker = Process::start_with("worker", &house.config, house.client(), &impatient).await;
     let click = house.click().await;
     let message = house.resolved(&lead(&click, "Sign Up", "held"));
-    let blocker = house.pool.begin().await.unwrap();
-    let mut blocker = blocker;
+    let mut blocker = house.pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE").execute(&mut *blocker).await.unwrap();
     house.publish(std::slice::from_ref(&message)).await;
     eventually("the worker waits for the lock", || async {

@@ -146,7 +146,7 @@ async fn a_silent_connection_is_unconfirmed_holds_its_places_and_is_replaced() {
     site.config.window = 2;
     let publisher = site.publisher().await;
     wire.set(Mode::Silent);
-    for expected in [PublishError::Unconfirmed, PublishError::Unconfirmed, PublishError::Away] {
+    for expected in [PublishError::Unconfirmed, PublishError::Unconfirmed, PublishError::Crowded] {
         let word = publisher.publish(letter(Queue::Wait, "?")).await;
         assert_eq!(word, Err(expected));
     }
