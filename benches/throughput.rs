@@ -15,6 +15,8 @@ use clap::Parser;
 
 #[path = "throughput/args.rs"]
 mod args;
+#[path = "throughput/backlog.rs"]
+mod backlog;
 #[path = "throughput/bare.rs"]
 mod bare;
 #[path = "throughput/generator.rs"]
@@ -45,6 +47,8 @@ mod server;
 mod stats;
 #[path = "throughput/template.rs"]
 mod template;
+#[path = "throughput/tenants.rs"]
+mod tenants;
 
 /// What every part returns: whatever went wrong is printed once, here.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Measures one part only; targets and throughput.json need them all.
     #[arg(long, value_enum)]
     pub(crate) only: Option<Part>,
+    /// Leads queued for `--only backlog`.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) backlog: usize,
     /// Runs API and worker as two processes instead of `leadline all`.
     #[arg(long)]
     pub(crate) split: bool,
@@ -56,6 +59,10 @@ pub(crate) enum Part {
     Ours,
     /// `wait` answers beside the bare round trip.
     Wait,
+    /// A long queue: drain rate beside C, memory of each process. Not part of the whole run.
+    Backlog,
+    /// One tenant floods, another must not notice. Not part of the whole run.
+    Tenants,
 }
 
 impl Args {

@@ -105,6 +105,14 @@ impl Bare<'_> {
         self.scratch.empty().await
     }
 
+    /// Fills the queues.
+    pub(crate) async fn fill(&self, plan: Plan, count: usize) -> Outcome<()> {
+        let publishing = self.queues.connect().await?;
+        self.publish(&publishing, plan, count).await?;
+        drop(publishing.close(200, "OK".into()).await);
+        Ok(())
+    }
+
     async fn publish(&self, connection: &Connection, plan: Plan, count: usize) -> Outcome<()> {
         let mut tasks = JoinSet::new();
         for n in 0..PUBLISHERS {

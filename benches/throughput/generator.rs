@@ -22,6 +22,8 @@ use crate::{Outcome, proc, stats};
 
 /// Requests a connection may lose in a row before the run is given up.
 const LOST_MAX: u32 = 20;
+/// What the timer itself may be late.
+const TIMER: std::time::Duration = std::time::Duration::from_millis(3);
 
 /// What is remembered of one request.
 struct Note {
@@ -93,8 +95,11 @@ async fn one_connection(job: Arc<Job>, clicks: Arc<[String]>, until: Instant) ->
     let (mut stream, mut lost) = (None, 0);
     let mut next = tokio::time::Instant::now();
     while Instant::now() < until {
+        let mut late = std::time::Duration::ZERO;
         if job.pace > 0.0 {
             tokio::time::sleep_until(next).await;
+            // A request that the one before it held up is timed from when it was due.
+            late = Some(next.elapsed()).filter(|late| *late > TIMER).unwrap_or_default();
             next += std::time::Duration::from_secs_f64(1.0 / job.pace);
         }
         let connection = match &mut stream {
@@ -106,7 +111,7 @@ async fn one_connection(job: Arc<Job>, clicks: Arc<[String]>, until: Instant) ->
         let request = template.fill(customer, id);
         let (sent_ms, sent) = (now_ms(), Instant::now());
         let answer = exchange(connection, request, &mut buffer).await;
-        let took = sent.elapsed().as_secs_f64() * 1000.0;
+        let took = (late + sent.elapsed()).as_secs_f64() * 1000.0;
         lost = if answer.is_some() { 0 } else { lost + 1 };
         if answer.is_none() {
             stream = None;

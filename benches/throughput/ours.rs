@@ -149,10 +149,20 @@ impl<'a> Ours<'a> {
 
     /// The largest resident memory of all processes together, in MiB.
     pub(crate) fn memory_mib(&self) -> f64 {
-        let peaks = self.processes.iter().map(|(_, child)| proc::peak_memory(child.0.id()));
+        self.memory_by_process().iter().map(|(_, mib)| mib).sum()
+    }
+
+    /// The largest resident memory of each process so far, in MiB.
+    pub(crate) fn memory_by_process(&self) -> Vec<(&'static str, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "a count of bytes")]
         let mib = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
-        peaks.map(|peak| peak.map_or(f64::NAN, mib)).sum()
+        let peak = |child: &Child| proc::peak_memory(child.0.id()).map_or(f64::NAN, mib);
+        self.processes.iter().map(|(name, child)| (*name, peak(child))).collect()
+    }
+
+    /// Where requests go, and what load looks like.
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
     }
 
     /// Checks the diary of everything sent; true when it is clean.

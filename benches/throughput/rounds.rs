@@ -16,7 +16,7 @@ use crate::proc::{self, Watched};
 use crate::queues::Queues;
 use crate::report::{Figures, Report};
 use crate::scratch::{Scratch, Seeds};
-use crate::{Outcome, stats};
+use crate::{Outcome, backlog, stats, tenants};
 
 /// `wait` requests per second in the paced half of the latency measurement.
 const PACE: f64 = 50.0;
@@ -38,6 +38,9 @@ pub(crate) fn run(args: &Args) -> Outcome<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let ground = Ground::prepare(args).await?;
+        if matches!(args.only, Some(Part::Backlog | Part::Tenants)) {
+            return ground.special(args).await;
+        }
         let measured = tokio::select! {
             measured = ground.measure(args) => measured,
             _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
@@ -51,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Outcome<bool> {
 
 impl Ground {
     async fn prepare(args: &Args) -> Outcome<Self> {
-        let seeds = Seeds::new()?;
+        let seeds = Seeds::new("bench")?;
         let bare_base = Scratch::create(&args.database_url, "bare", &seeds).await?;
         let ours_base = match Scratch::create(&args.database_url, "ours", &seeds).await {
             Ok(base) => base,
@@ -69,6 +72,30 @@ impl Ground {
         })
     }
 
+    /// The parts that are runs of their own.
+    async fn special(&self, args: &Args) -> Outcome<bool> {
+        let part = async {
+            let engines = self.engines_after_declaring().await?;
+            let on = (&self.ours_base, &self.ours_queues, &self.seeds);
+            if args.only == Some(Part::Tenants) {
+                return tenants::run(args, on, engines).await;
+            }
+            let bare = Bare { scratch: &self.bare_base, queues: &self.bare_queues, seeds: &self.seeds };
+            backlog::run(args, &bare, on, engines).await
+        };
+        let met = tokio::select! {
+            met = part => met,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        };
+        self.clear().await?;
+        met
+    }
+
+    async fn engines_after_declaring(&self) -> Outcome<Vec<(String, Watched)>> {
+        self.bare_queues.declare().await?;
+        self.engines().await
+    }
+
     async fn clear(&self) -> Outcome<()> {
         let ended = [
             self.bare_queues.remove().await,
@@ -83,8 +110,7 @@ impl Ground {
     async fn measure(&self, args: &Args) -> Outcome<Figures> {
         let seconds = f64::from(args.seconds);
         let mut figures = Figures::default();
-        self.bare_queues.declare().await?;
-        let engines = self.engines().await?;
+        let engines = self.engines_after_declaring().await?;
         let bare = Bare { scratch: &self.bare_base, queues: &self.bare_queues, seeds: &self.seeds };
         println!("set-up");
         let limit =

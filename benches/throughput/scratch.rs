@@ -38,6 +38,7 @@ pub(crate) struct Seeds {
     pub(crate) workspace_id: Uuid,
     pub(crate) key: String,
     pub(crate) clicks: Arc<[Click]>,
+    label: &'static str,
     links: Arc<[Uuid]>,
     files: PathBuf,
 }
@@ -50,8 +51,8 @@ pub(crate) fn folder() -> Outcome<PathBuf> {
 }
 
 impl Seeds {
-    /// Makes them up; the clicks are also written to a file for the generator.
-    pub(crate) fn new() -> Outcome<Self> {
+    /// Makes them up; the clicks are also written to a file for the generator. One tenant per label.
+    pub(crate) fn new(label: &'static str) -> Outcome<Self> {
         let links: Arc<[Uuid]> = (0..LINKS).map(|_| Uuid::now_v7()).collect();
         let now = whole_millis(Utc::now());
         let millis = u64::try_from(now.timestamp_millis())?;
@@ -65,14 +66,15 @@ impl Seeds {
             .collect();
         let files = folder()?;
         let ids: Vec<&str> = clicks.iter().map(|click| click.id.as_str()).collect();
-        std::fs::write(files.join("clicks.txt"), ids.join("\n"))?;
+        std::fs::write(files.join(format!("{label}-clicks.txt")), ids.join("\n"))?;
         std::fs::write(files.join("diary.ndjson"), "")?;
-        Ok(Self { workspace_id: Uuid::now_v7(), key: format!("ll_{}", id::alphanumerics(24)), clicks, links, files })
+        let key = format!("ll_{}", id::alphanumerics(24));
+        Ok(Self { workspace_id: Uuid::now_v7(), key, clicks, label, links, files })
     }
 
     /// Asynchronous load on an address, with the diary on.
     pub(crate) fn job(&self, address: &str, connections: usize) -> Job {
-        let file = |name| self.files.join(name).to_string_lossy().into_owned();
+        let file = |name: &str| self.files.join(name).to_string_lossy().into_owned();
         Job {
             address: address.to_owned(),
             connections,
@@ -81,7 +83,7 @@ impl Seeds {
             mode: "async".to_owned(),
             key: self.key.clone(),
             workspace: id::show(id::WORKSPACE, self.workspace_id),
-            clicks: file("clicks.txt"),
+            clicks: file(&format!("{}-clicks.txt", self.label)),
             diary: file("diary.ndjson"),
         }
     }
@@ -115,13 +117,21 @@ impl Scratch {
 
     async fn seed(&self, seeds: &Seeds) -> Outcome<()> {
         sqlx::migrate!("./migrations").run(&self.pool).await?;
+        self.settle(seeds).await
+    }
+
+    /// Adds one more tenant with links and clicks.
+    pub(crate) async fn settle(&self, seeds: &Seeds) -> Outcome<()> {
         let (workspace, now) = (seeds.workspace_id, Utc::now());
-        sqlx::query("INSERT INTO workspaces (id, slug, name) VALUES ($1, 'bench', 'Bench')")
+        let domain = format!("{}.example", seeds.label);
+        sqlx::query("INSERT INTO workspaces (id, slug, name) VALUES ($1, $2, 'Bench')")
             .bind(workspace)
+            .bind(seeds.label)
             .execute(&self.pool)
             .await?;
-        sqlx::query("INSERT INTO domains (name, workspace_id) VALUES ('bench.example', $1)")
+        sqlx::query("INSERT INTO domains (name, workspace_id) VALUES ($2, $1)")
             .bind(workspace)
+            .bind(&domain)
             .execute(&self.pool)
             .await?;
         sqlx::query(
@@ -134,11 +144,12 @@ impl Scratch {
         .await?;
         sqlx::query(
             "INSERT INTO links (id, workspace_id, domain, key, url, track_conversion)
-            SELECT id, $1, 'bench.example', 'k' || to_char(n, 'FM000'), 'https://www.example.com/landing', true
+            SELECT id, $1, $3, 'k' || to_char(n, 'FM000'), 'https://www.example.com/landing', true
             FROM unnest($2::uuid[]) WITH ORDINALITY AS t(id, n)",
         )
         .bind(workspace)
         .bind(&*seeds.links)
+        .bind(&domain)
         .execute(&self.pool)
         .await?;
         let ids: Vec<&str> = seeds.clicks.iter().map(|click| click.id.as_str()).collect();

@@ -29,6 +29,11 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
     let config = config::load(file)?;
     telemetry::init(&config.telemetry)?;
     let mut signals = Signals::listen()?;
+    // One connection is one file, and the soft limit is often 1024.
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
     let stop = Stop::new();
     let app = async {
         let app = App::build(&config, role).await.map_err(failed)?;

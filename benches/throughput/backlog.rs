@@ -1,0 +1,66 @@
+//! A long queue: how fast a worker that comes back works it off, and what it costs in memory.
+//!
+//! The queues are filled first; then API and worker start as two processes, a thousand idle
+//! connections are opened to the API, and the clock runs until the last lead is counted. C is measured
+//! on the same number of messages, because rows get dearer as indexes grow.
+//!
+//! **Invariant:** the clock starts before the processes do: their start counts with the drain.
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use crate::Outcome;
+use crate::args::Args;
+use crate::bare::{Bare, Plan};
+use crate::ours::Ours;
+use crate::proc::Watched;
+use crate::queues::Queues;
+use crate::scratch::{Scratch, Seeds};
+
+/// Drain rate as a share of C.
+const RATIO: f64 = 0.7;
+/// Resident memory of each process.
+const MEMORY_MIB: f64 = 128.0;
+const IDLE_CONNECTIONS: usize = 1000;
+const PLAN: Plan = Plan { window: 2048, batch: 512 };
+const DRAINED_WITHIN: Duration = Duration::from_secs(900);
+
+/// Measures, prints, and says whether the targets are met.
+pub(crate) async fn run(
+    args: &Args,
+    bare: &Bare<'_>,
+    (scratch, queues, seeds): (&Scratch, &Queues, &Seeds),
+    engines: Vec<(String, Watched)>,
+) -> Outcome<bool> {
+    let count = args.backlog;
+    let c = bare.drain(PLAN, count).await?;
+    println!("C on {count} messages: {c:.0}/s");
+    queues.declare().await?;
+    Bare { scratch, queues, seeds }.fill(PLAN, count).await?;
+    println!("{count} messages are queued");
+    let began = Instant::now();
+    let mut ours = Ours::start((scratch, queues, seeds), &args.amqp_url, args.connections, true, engines).await?;
+    let mut idle = Vec::with_capacity(IDLE_CONNECTIONS);
+    for _ in 0..IDLE_CONNECTIONS {
+        idle.push(TcpStream::connect(&ours.job().address).await?);
+    }
+    while scratch.recorded().await? < i64::try_from(count)? {
+        if began.elapsed() > DRAINED_WITHIN {
+            return Err(format!("not drained within {DRAINED_WITHIN:?}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    println!("drained at {rate:.0}/s = {:.2} C (target {RATIO})", rate / c);
+    let mut met = rate >= RATIO * c;
+    for (name, mib) in ours.memory_by_process() {
+        println!("memory of {name}: {mib:.1} MiB at its largest (target {MEMORY_MIB})");
+        met &= mib <= MEMORY_MIB;
+    }
+    drop(idle);
+    ours.stop().await?;
+    println!("{}", if met { "targets met" } else { "TARGET MISSED" });
+    Ok(met)
+}
