@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Bench;
 use super::hold::GaveUp;
 use super::inbox::{Condemned, Inbox, Readable, grave, sort};
+use super::pressure::Pressure;
 use super::tell;
 use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
@@ -22,6 +23,9 @@ use crate::record::{Batch, Recorded, Recorder, Verdict};
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) name: &'static str,
+    /// Whether it only receives under pressure.
+    pub(super) helps: bool,
+    pub(super) pressure: Pressure,
     pub(super) queues: Vec<Queue>,
     pub(super) bench: Bench,
     pub(super) recorder: Recorder,
@@ -55,8 +59,7 @@ impl Lane {
     pub(super) async fn run(self) {
         let mut delays = Delays::new(self.config.backoff_min, self.config.backoff_max);
         let mut innocent = Vec::new();
-        while let Some(opened) = self.stop.unless_asked(self.bench.link.open(&self.queues, self.config.prefetch)).await
-        {
+        while let Some(opened) = self.stop.unless_asked(self.open()).await {
             match opened {
                 Ok(inlet) => {
                     delays.reset();
@@ -68,21 +71,24 @@ impl Lane {
         }
     }
 
+    async fn open(&self) -> Result<Inlet, BrokerError> {
+        if self.helps {
+            self.pressure.felt().await;
+        }
+        self.bench.link.open(&self.queues, self.config.prefetch).await
+    }
+
     async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) {
         loop {
             let mut deliveries = Vec::new();
             let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
             let worked = match self.stop.unless_asked(received).await {
-                None => {
-                    if let Err(error) = self.finish(&mut inlet, innocent).await {
-                        tracing::debug!(lane = self.name, ?error, "stopping with deliveries in hand");
-                    }
-                    return inlet.close().await;
-                }
+                None => return self.leave(inlet, innocent).await,
                 Some(Ok(())) => self.work(&mut inlet, deliveries, innocent).await,
                 Some(Err(error)) => Err(error.into()),
             };
             match worked {
+                Ok(()) if self.helps && self.pressure.is_over() => return self.leave(inlet, innocent).await,
                 Ok(()) => {}
                 Err(LetGo::Broken(error)) => {
                     tracing::info!(lane = self.name, %error, "the channel is gone, opening another");
@@ -97,7 +103,14 @@ impl Lane {
         }
     }
 
-    /// What was handed out before the stop is worked off: giving it back would count a redelivery.
+    async fn leave(&self, mut inlet: Inlet, innocent: &mut Vec<String>) {
+        if let Err(error) = self.finish(&mut inlet, innocent).await {
+            tracing::debug!(lane = self.name, ?error, "leaving with deliveries in hand");
+        }
+        inlet.close().await;
+    }
+
+    /// What was handed out before is worked off: giving it back would count a redelivery.
     async fn finish(&self, inlet: &mut Inlet, innocent: &mut Vec<String>) -> Result<(), LetGo> {
         inlet.pause().await?;
         while inlet.arrived() > 0 {
@@ -116,6 +129,9 @@ impl Lane {
     ) -> Result<(), LetGo> {
         for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
             self.bench.metrics.redeliveries.with_label_values(&[delivery.queue.as_str()]).inc();
+        }
+        if deliveries.len() >= self.config.batch {
+            self.pressure.note();
         }
         let mut inbox = sort(deliveries, self.config.suspect_after);
         let suspects = std::mem::take(&mut inbox.suspects);

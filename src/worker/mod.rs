@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a delivery is settled only after the commit that gave it its ending, parked or buried it.
 
+mod pressure;
 mod lane;
 mod inbox;
 mod hold;
@@ -20,6 +21,7 @@ use crate::record::{Limits, Recorder};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use lane::Lane;
+use pressure::Pressure;
 
 /// What every lane works with.
 #[derive(Debug, Clone)]
@@ -51,9 +53,12 @@ pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
         ("dead", vec![Queue::Dead], 1),
     ];
     for (name, queues, count) in kinds {
-        for _ in 0..count {
+        let pressure = Pressure::new();
+        for n in 0..count {
             let lane = Lane {
                 name,
+                helps: n > 0,
+                pressure: pressure.clone(),
                 queues: queues.clone(),
                 bench: bench.clone(),
                 recorder: recorder.clone(),
