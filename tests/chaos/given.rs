@@ -41,18 +41,18 @@ pub(crate) async fn tenants(pool: &PgPool) -> Vec<Tenant> {
 }
 
 async fn tenant(pool: &PgPool) -> Tenant {
-    let (id, secret) = (Uuid::now_v7(), format!("ll_{}", id::alphanumerics(24)));
+    let (workspace, secret) = (Uuid::now_v7(), format!("ll_{}", id::alphanumerics(24)));
     let domain = format!("{}.example", id::alphanumerics(10).to_lowercase());
     let statements = [
         "INSERT INTO workspaces (id, slug, name) VALUES ($1, $2, $2)",
         "INSERT INTO domains (workspace_id, name) VALUES ($1, $2)",
     ];
     for statement in statements {
-        sqlx::query(statement).bind(id).bind(&domain).execute(pool).await.unwrap();
+        sqlx::query(statement).bind(workspace).bind(&domain).execute(pool).await.unwrap();
     }
     sqlx::query("INSERT INTO api_keys (id, workspace_id, kind, hash, hint, name) VALUES ($1, $2, 'secret', $3, 'll_...', 'chaos')")
         .bind(Uuid::now_v7())
-        .bind(id)
+        .bind(workspace)
         .bind(Sha256::digest(&secret).to_vec())
         .execute(pool)
         .await
@@ -62,13 +62,13 @@ async fn tenant(pool: &PgPool) -> Tenant {
     sqlx::query("INSERT INTO links (id, key, workspace_id, domain, url) SELECT *, $3, $4, 'https://example.com' FROM unnest($1::uuid[], $2::text[])")
         .bind(&links)
         .bind(&keys)
-        .bind(id)
+        .bind(workspace)
         .bind(&domain)
         .execute(pool)
         .await
         .unwrap();
     let now = u64::try_from(Utc::now().timestamp_millis()).unwrap();
-    let clicks: Vec<(String, Uuid)> = (0..CLICKS).map(|n| (leadline::lead::id::click_id(now), links[n % LINKS])).collect();
+    let clicks: Vec<(String, Uuid)> = (0..CLICKS).map(|n| (id::click_id(now), links[n % LINKS])).collect();
     let (ids, of): (Vec<String>, Vec<Uuid>) = clicks.iter().cloned().unzip();
     sqlx::query(
         "INSERT INTO clicks (id, link_id, workspace_id, clicked_at, url, ip, user_agent, trigger) \
@@ -76,9 +76,9 @@ async fn tenant(pool: &PgPool) -> Tenant {
     )
     .bind(&ids)
     .bind(&of)
-    .bind(id)
+    .bind(workspace)
     .execute(pool)
     .await
     .unwrap();
-    Tenant { id, secret, links, clicks }
+    Tenant { id: workspace, secret, links, clicks }
 }

@@ -122,16 +122,18 @@ impl Proxy {
             let answers = async {
                 tokio::select! {
                     () = pump(far_in, &mut near_out, calm.clone()) => {}
-                    _ = half.wait_for(|now| *now == Weather::HalfClose) => {
-                        near_out.shutdown().await.ok();
-                        std::future::pending::<()>().await;
-                    }
+                    () = comes(&mut half, |now| now == Weather::HalfClose) => {}
+                }
+                // Only a farewell leads here; the other direction goes on.
+                if *half.borrow() == Weather::HalfClose {
+                    near_out.shutdown().await.ok();
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
                 () = pump(near_in, &mut far_out, calm.clone()) => None,
                 () = answers => None,
-                now = weather.wait_for(|now| matches!(now, Weather::Cut | Weather::Reset)) => now.ok().map(|now| *now),
+                () = comes(&mut weather, |now| matches!(now, Weather::Cut | Weather::Reset)) => Some(*weather.borrow()),
             }
         };
         if ended == Some(Weather::Reset) {
@@ -141,6 +143,13 @@ impl Proxy {
         if ended.is_some() || *self.weather.borrow() != Weather::Pass {
             self.broken.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// Resolves when such weather comes.
+async fn comes(weather: &mut watch::Receiver<Weather>, such: impl Fn(Weather) -> bool) {
+    if weather.wait_for(|now| such(*now)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
