@@ -11,6 +11,8 @@ use clap::Parser;
 
 /// The seed of the short run, so that every machine runs the same one.
 pub(crate) const SHORT_SEED: u64 = 20_261_121;
+/// What a test filter is held against.
+const NAME: &str = "chaos::suite";
 
 /// Kills, cuts and freezes everything under load, then checks every answer against PostgreSQL.
 #[derive(Debug, Parser)]
@@ -71,7 +73,7 @@ impl Args {
 
     /// Whether `cargo test`'s filters leave this suite out.
     pub(crate) fn filtered_out(&self) -> bool {
-        let own = |word: &String| if self.exact { word == "chaos" } else { "chaos".contains(word.as_str()) };
+        let own = |word: &String| if self.exact { word == NAME } else { NAME.contains(word.as_str()) };
         !self.filter.is_empty() && !self.filter.iter().any(own) || self.skip.iter().any(own)
     }
 
@@ -82,7 +84,8 @@ impl Args {
 
     /// The seed given, or the fixed one, or for long runs a fresh one.
     pub(crate) fn seed_or_fresh(&self) -> u64 {
-        self.seed.unwrap_or_else(|| if self.minutes.is_some() { rand::random_range(1..1_000_000_000) } else { SHORT_SEED })
+        self.seed
+            .unwrap_or_else(|| if self.minutes.is_some() { rand::random_range(1..1_000_000_000) } else { SHORT_SEED })
     }
 
     /// The command that repeats this run.

@@ -64,7 +64,8 @@ impl Queues {
             for chunk in planted.chunks(500) {
                 let mut confirms = Vec::with_capacity(chunk.len());
                 for Planted { queue, id, body } in chunk {
-                    let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(id.as_str().into());
+                    let properties =
+                        BasicProperties::default().with_delivery_mode(2).with_message_id(id.as_str().into());
                     let exchange = format!("{}leads.v1", self.prefix);
                     let options = BasicPublishOptions::default();
                     let sent = channel.basic_publish(exchange.into(), queue.as_str().into(), options, body, properties);

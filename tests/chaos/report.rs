@@ -40,7 +40,8 @@ pub(crate) struct Line {
 pub(crate) fn line(done: &Done, entries: &[Entry]) -> Line {
     let until = done.recovered.as_ref().copied().unwrap_or(done.off);
     let load = |entry: &&Entry| !matches!(entry.kind, Kind::Planted | Kind::HungUp);
-    let during: Vec<&Entry> = entries.iter().filter(load).filter(|e| e.began >= done.on && e.began < done.off).collect();
+    let during: Vec<&Entry> =
+        entries.iter().filter(load).filter(|e| e.began >= done.on && e.began < done.off).collect();
     let share = |status: u16| percent(during.iter().filter(|e| e.line.status == status).count(), during.len());
     let mut faults = Vec::new();
     let floor = if done.floor { floor(done, &during, &mut faults) } else { "–".to_owned() };
@@ -69,8 +70,7 @@ pub(crate) fn line(done: &Done, entries: &[Entry]) -> Line {
 }
 
 fn floor(done: &Done, during: &[&Entry], faults: &mut Vec<String>) -> String {
-    let counts =
-        |e: &&&Entry| e.kind == Kind::Click && e.line.mode == Mode::Async && e.began >= done.on + FLOOR_AFTER;
+    let counts = |e: &&&Entry| e.kind == Kind::Click && e.line.mode == Mode::Async && e.began >= done.on + FLOOR_AFTER;
     let held: Vec<_> = during.iter().filter(counts).collect();
     let answered = held.iter().filter(|e| e.line.status == 200).count();
     if held.len() < FLOOR_REQUESTS {

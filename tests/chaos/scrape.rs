@@ -45,7 +45,9 @@ impl Readings {
     pub(crate) fn sum(&self, metric: &str, label: &str) -> f64 {
         let pages = self.pages.lock().unwrap();
         let of = |series: &str| {
-            series.strip_prefix(metric).is_some_and(|rest| (rest.is_empty() || rest.starts_with('{')) && rest.contains(label))
+            series
+                .strip_prefix(metric)
+                .is_some_and(|rest| (rest.is_empty() || rest.starts_with('{')) && rest.contains(label))
         };
         pages.values().flatten().filter(|(series, _)| of(series)).map(|(_, value)| value).sum()
     }

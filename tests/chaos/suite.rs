@@ -43,7 +43,8 @@ async fn worlds(args: &Args) -> bool {
     let folder = folder.join(seed.to_string());
     let faults: Vec<_> = faults::all().into_iter().filter(|fault| args.wants(fault.name)).collect();
     let plan = Plan { seed, rate: args.rate.unwrap_or(SHORT_RATE), lasts: Duration::from_millis(5500) };
-    let world = World::start(&folder.join("single"), &required("TEST_DATABASE_URL"), &required("TEST_AMQP_URL"), seed).await;
+    let world =
+        World::start(&folder.join("single"), &required("TEST_DATABASE_URL"), &required("TEST_AMQP_URL"), seed).await;
     let found = run(&world, &faults, plan).await;
     world.end();
     for fault in found.faults.iter().take(SPELT) {

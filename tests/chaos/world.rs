@@ -51,14 +51,16 @@ impl Edges {
         }
     }
 
-    /// Both edges to PostgreSQL.
-    pub(crate) fn postgres(&self) -> [&Proxy; 2] {
-        [&self.api_pg, &self.worker_pg]
+    /// The weather on both edges to PostgreSQL.
+    pub(crate) fn postgres_is(&self, weather: Weather) {
+        self.api_pg.set(weather);
+        self.worker_pg.set(weather);
     }
 
-    /// Both edges to RabbitMQ.
-    pub(crate) fn rabbitmq(&self) -> [&Proxy; 2] {
-        [&self.api_mq, &self.worker_mq]
+    /// The weather on both edges to RabbitMQ.
+    pub(crate) fn rabbitmq_is(&self, weather: Weather) {
+        self.api_mq.set(weather);
+        self.worker_mq.set(weather);
     }
 
     /// Fair weather everywhere.
@@ -181,7 +183,8 @@ async fn database_for(admin: &str, name: &str) -> (String, PgPool) {
     let mut url = Url::parse(admin).unwrap();
     url.set_path(name);
     let url = url.to_string();
-    let migrated = Command::new(env!("CARGO_BIN_EXE_leadline")).arg("migrate").env("DATABASE_URL", &url).output().unwrap();
+    let migrated =
+        Command::new(env!("CARGO_BIN_EXE_leadline")).arg("migrate").env("DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "leadline migrate: {}", String::from_utf8_lossy(&migrated.stderr));
     let options = PgPoolOptions::new().max_connections(6).acquire_timeout(Duration::from_secs(3));
     let pool = options.connect(&url).await.unwrap();

@@ -54,7 +54,8 @@ pub(super) fn is_repeat(entry: &Entry) -> bool {
 pub(super) fn difference(entry: &Entry, row: &LeadRow) -> Option<&'static str> {
     let line = &entry.line;
     let click = (!line.click_id.is_empty()).then_some(line.click_id.as_str());
-    let clicked = click.is_none() || row.click_id.as_deref() == click || row.ending == "rejected" || row.ending == "duplicate";
+    let clicked =
+        click.is_none() || row.click_id.as_deref() == click || row.ending == "rejected" || row.ending == "duplicate";
     let fields = [
         (Some(row.workspace_id) == line.workspace_id, "workspace"),
         (row.customer == line.customer, "customer"),

@@ -79,7 +79,8 @@ impl Books {
         }
         books.parked = sqlx::query_scalar("SELECT id FROM parked_leads").fetch_all(pool).await?;
         let graves = sqlx::query("SELECT identity, lead_id, reason FROM buried_leads").fetch_all(pool).await?;
-        let grave = |row: &sqlx::postgres::PgRow| Grave { identity: row.get(0), lead_id: row.get(1), reason: row.get(2) };
+        let grave =
+            |row: &sqlx::postgres::PgRow| Grave { identity: row.get(0), lead_id: row.get(1), reason: row.get(2) };
         books.buried = graves.iter().map(grave).collect();
         books.counters = sqlx::query_as("SELECT id, leads FROM links").fetch_all(pool).await?.into_iter().collect();
         books.clicks = sqlx::query_as("SELECT id, link_id FROM clicks").fetch_all(pool).await?.into_iter().collect();

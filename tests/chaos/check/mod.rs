@@ -66,7 +66,11 @@ async fn counts(pool: &PgPool) -> Result<(i64, i64), sqlx::Error> {
 }
 
 /// Every broken promise.
-pub(crate) async fn check(pool: &PgPool, diary: &Diary, allowances: &Allowances) -> Result<(Vec<String>, Books), String> {
+pub(crate) async fn check(
+    pool: &PgPool,
+    diary: &Diary,
+    allowances: &Allowances,
+) -> Result<(Vec<String>, Books), String> {
     let entries = diary.entries(0);
     let books = Books::read(pool).await.map_err(|error| format!("the tables cannot be read: {error}"))?;
     let mut faults = diary.faults();

@@ -24,7 +24,8 @@ pub(super) fn faults(books: &Books, entries: &[Entry], poison: &HashSet<String>)
     faults.extend(counters(books));
     faults.extend(ended_twice(books));
     faults.extend(graves(books, poison));
-    let never: HashSet<&str> = entries.iter().filter(|e| e.kind == Kind::Nobody).map(|e| e.line.customer.as_str()).collect();
+    let never: HashSet<&str> =
+        entries.iter().filter(|e| e.kind == Kind::Nobody).map(|e| e.line.customer.as_str()).collect();
     let nobody = books.leads.iter().filter(|row| row.ending == "recorded" && never.contains(row.customer.as_str()));
     faults.extend(nobody.map(|row| format!("recorded for a customer who never came: {row:?}")));
     faults

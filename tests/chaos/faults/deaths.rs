@@ -116,9 +116,8 @@ async fn frozen(world: &World, span: &mut Span) -> Evidence {
     let from = Instant::now();
     world.fleet.signal(name, "STOP");
     // RabbitMQ gives its messages to another when heartbeats have been missing for long enough.
-    let bitten = crate::clock::within(Duration::from_secs(12), || async {
-        if back.grown() >= 1.0 { Ok(()) } else { Err(()) }
-    });
+    let bitten =
+        crate::clock::within(Duration::from_secs(12), || async { if back.grown() >= 1.0 { Ok(()) } else { Err(()) } });
     let bitten = bitten.await;
     pause(Duration::from_millis(300)).await;
     world.fleet.signal(name, "CONT");

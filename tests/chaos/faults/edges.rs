@@ -55,7 +55,7 @@ async fn postgres_cut(world: &World, span: &mut Span) -> Evidence {
     let holds = Watch::new(world, "leadline_holds_total", "");
     let skipped = Watch::new(world, "leadline_resolve_seconds_count", "skipped");
     span.begins();
-    world.edges.postgres().map(|edge| edge.set(Weather::Cut));
+    world.edges.postgres_is(Weather::Cut);
     pause(span.lasts).await;
     world.edges.calm();
     span.ends();
@@ -65,7 +65,7 @@ async fn postgres_cut(world: &World, span: &mut Span) -> Evidence {
 async fn rabbitmq_cut(world: &World, span: &mut Span) -> Evidence {
     let direct = Direct::watch(world);
     span.begins();
-    world.edges.rabbitmq().map(|edge| edge.set(Weather::Cut));
+    world.edges.rabbitmq_is(Weather::Cut);
     pause(span.lasts).await;
     world.edges.calm();
     span.ends();
@@ -121,7 +121,11 @@ async fn slow(world: &World, span: &mut Span) -> Evidence {
     world.edges.calm();
     span.ends();
     let mean = confirms.grown() / count.grown().max(1.0);
-    if mean < 0.06 { Err(format!("confirms took {:.0} ms", mean * 1e3)) } else { Ok(format!("confirms took {:.0} ms", mean * 1e3)) }
+    if mean < 0.06 {
+        Err(format!("confirms took {:.0} ms", mean * 1e3))
+    } else {
+        Ok(format!("confirms took {:.0} ms", mean * 1e3))
+    }
 }
 
 async fn reset(world: &World, span: &mut Span) -> Evidence {
@@ -139,14 +143,18 @@ async fn reset(world: &World, span: &mut Span) -> Evidence {
     }
     span.ends();
     let after: Vec<u64> = broken().iter().zip(before).map(|(after, before)| after - before).collect();
-    if after.contains(&0) { Err(format!("connections broken per edge: {after:?}")) } else { Ok(format!("connections broken per edge: {after:?}")) }
+    if after.contains(&0) {
+        Err(format!("connections broken per edge: {after:?}"))
+    } else {
+        Ok(format!("connections broken per edge: {after:?}"))
+    }
 }
 
 async fn flaps(world: &World, span: &mut Span) -> Evidence {
     let connects = Watch::new(world, "leadline_broker_connects_total", "");
     span.begins();
     for _ in 0..8 {
-        world.edges.rabbitmq().map(|edge| edge.set(Weather::Cut));
+        world.edges.rabbitmq_is(Weather::Cut);
         pause(Duration::from_millis(world.draw(|dice| rand::Rng::random_range(dice, 50..300)))).await;
         world.edges.calm();
         pause(Duration::from_millis(world.draw(|dice| rand::Rng::random_range(dice, 100..500)))).await;
