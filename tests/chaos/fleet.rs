@@ -27,6 +27,7 @@ pub(crate) struct Engines {
 pub(crate) struct Fleet {
     slots: Arc<Mutex<Vec<Slot>>>,
     deaths: Arc<Mutex<Vec<Death>>>,
+    sticky: Arc<Mutex<Vec<(String, String)>>>,
     engines: [Engines; 2],
     prefix: String,
     folder: PathBuf,
@@ -42,6 +43,8 @@ struct Slot {
     once: Vec<(String, String)>,
     process: Option<Process>,
     incarnation: u32,
+    /// Its incarnation when it was last told to start anew.
+    asked_at: u32,
 }
 
 /// One process as the scraper sees it.
@@ -57,8 +60,8 @@ impl Fleet {
     /// An empty fleet whose supervisor runs already; `engines` are those of the APIs and of the workers.
     #[expect(clippy::disallowed_methods, reason = "the supervisor ends with the suite's runtime")]
     pub(crate) fn new(engines: [Engines; 2], prefix: &str, folder: &Path) -> Self {
-        let (slots, deaths) = (Arc::default(), Arc::default());
-        let fleet = Self { slots, deaths, engines, prefix: prefix.to_owned(), folder: folder.to_owned() };
+        let (slots, deaths, sticky) = (Arc::default(), Arc::default(), Arc::default());
+        let fleet = Self { slots, deaths, sticky, engines, prefix: prefix.to_owned(), folder: folder.to_owned() };
         let supervisor = fleet.clone();
         tokio::spawn(async move {
             loop {
@@ -76,8 +79,17 @@ impl Fleet {
         let name = format!("{}-{number}", role.as_str());
         let once = once.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let (http, metrics) = (free_address(), free_address());
-        let mut slot =
-            Slot { name: name.clone(), role, http, metrics, wanted: true, once, process: None, incarnation: 0 };
+        let mut slot = Slot {
+            name: name.clone(),
+            role,
+            http,
+            metrics,
+            wanted: true,
+            once,
+            process: None,
+            incarnation: 0,
+            asked_at: 0,
+        };
         self.start(&mut slot);
         slots.push(slot);
         name
@@ -102,8 +114,25 @@ impl Fleet {
     /// Starts one anew, cleanly, for once with an environment of its own.
     pub(crate) fn renew(&self, name: &str, once: &[(&str, String)]) {
         let once = once.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        self.with(name, |slot| slot.once = once);
+        self.with(name, |slot| (slot.once, slot.asked_at) = (once, slot.incarnation));
         self.signal(name, "TERM");
+    }
+
+    /// An environment for every start from now on, until another is set.
+    pub(crate) fn stick(&self, environment: &[(&str, String)]) {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        *self.sticky.lock().unwrap() = environment;
+    }
+
+    /// Waits until these have been started anew since they were asked to.
+    pub(crate) async fn renewed(&self, names: &[String], patience: Duration) -> Result<(), String> {
+        within(patience, || async {
+            let slots = self.slots.lock().unwrap();
+            let stale = |slot: &&Slot| names.contains(&slot.name) && slot.incarnation <= slot.asked_at;
+            let stale: Vec<&str> = slots.iter().filter(stale).map(|slot| slot.name.as_str()).collect();
+            if stale.is_empty() { Ok(()) } else { Err(format!("{stale:?} were not started anew")) }
+        })
+        .await
     }
 
     /// Kills and takes away everything.
@@ -136,11 +165,6 @@ impl Fleet {
             Some(Seen { name: slot.name.clone(), incarnation: slot.incarnation, metrics: slot.metrics, size })
         };
         slots.iter().filter_map(seen).collect()
-    }
-
-    /// The log of one process.
-    pub(crate) fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default()
     }
 
     /// Waits until every wanted process answers its probe `path` with 200.
@@ -190,6 +214,7 @@ impl Fleet {
             ("LEADLINE__HTTP__METRICS_LISTEN".to_owned(), slot.metrics.to_string()),
         ];
         environment.extend(SETTINGS.iter().map(|(key, value)| (format!("LEADLINE__{key}"), (*value).to_owned())));
+        environment.extend(self.sticky.lock().unwrap().iter().cloned());
         environment.append(&mut slot.once);
         slot.incarnation += 1;
         slot.process = Some(Process::start(slot.role, &environment, &self.folder.join(format!("{}.log", slot.name))));

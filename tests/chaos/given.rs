@@ -19,7 +19,6 @@ const CLICKS: usize = 400;
 pub(crate) struct Tenant {
     pub(crate) id: Uuid,
     pub(crate) secret: String,
-    pub(crate) links: Vec<Uuid>,
     /// Click id and its link.
     pub(crate) clicks: Vec<(String, Uuid)>,
 }
@@ -80,5 +79,5 @@ async fn tenant(pool: &PgPool) -> Tenant {
     .execute(pool)
     .await
     .unwrap();
-    Tenant { id: workspace, secret, links, clicks }
+    Tenant { id: workspace, secret, clicks }
 }

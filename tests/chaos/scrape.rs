@@ -52,9 +52,11 @@ impl Readings {
         pages.values().flatten().filter(|(series, _)| of(series)).map(|(_, value)| value).sum()
     }
 
-    /// Whether any process knows this metric.
-    pub(crate) fn knows(&self, metric: &str) -> bool {
-        self.pages.lock().unwrap().values().any(|page| page.keys().any(|series| series.starts_with(metric)))
+    /// The sum of a metric over all lives of one process.
+    pub(crate) fn of(&self, name: &str, metric: &str) -> f64 {
+        let pages = self.pages.lock().unwrap();
+        let own = pages.iter().filter(|((of, _), _)| of == name).flat_map(|(_, page)| page);
+        own.filter(|(series, _)| series.starts_with(metric)).map(|(_, value)| value).sum()
     }
 
     /// The largest memory each process ever had, in KiB.

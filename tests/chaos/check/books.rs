@@ -25,7 +25,6 @@ pub(crate) struct LeadRow {
     pub(crate) follow_up: bool,
     pub(crate) click_id: Option<String>,
     pub(crate) link_id: Option<Uuid>,
-    pub(crate) accepted_at: DateTime<Utc>,
     pub(crate) recorded_at: DateTime<Utc>,
 }
 
@@ -101,7 +100,7 @@ impl Books {
 async fn leads(pool: &PgPool) -> Result<Vec<LeadRow>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT workspace_id, id, customer_external_id, event_key, event_name, mode, ending, quantity, follow_up, \
-         click_id, link_id, accepted_at, recorded_at FROM leads ORDER BY id",
+         click_id, link_id, recorded_at FROM leads ORDER BY id",
     );
     let row = |row: &sqlx::postgres::PgRow| LeadRow {
         workspace_id: row.get(0),
@@ -115,8 +114,7 @@ async fn leads(pool: &PgPool) -> Result<Vec<LeadRow>, sqlx::Error> {
         follow_up: row.get(8),
         click_id: row.get(9),
         link_id: row.get(10),
-        accepted_at: row.get(11),
-        recorded_at: row.get(12),
+        recorded_at: row.get(11),
     };
     Ok(rows.fetch_all(pool).await?.iter().map(row).collect())
 }

@@ -148,7 +148,7 @@ fn graves(books: &Books, poison: &HashSet<String>) -> Vec<String> {
     let innocent = books.buried.iter().filter(|grave| !poison.contains(&grave.identity));
     let missing = poison.iter().filter(|identity| !found.contains(identity.as_str()));
     innocent
-        .map(|grave| format!("buried, and nobody planted it: {grave:?}"))
+        .map(|grave| format!("buried, and nobody planted it: {}, {}", grave.identity, grave.reason))
         .chain(missing.map(|identity| format!("poison that was not buried: {identity}")))
         .collect()
 }

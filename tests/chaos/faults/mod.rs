@@ -5,8 +5,11 @@
 //!
 //! **Invariant:** a fault leaves the world as it found it, save for what the service has to mend itself.
 
+mod connects;
+mod crowds;
 mod deaths;
 mod edges;
+mod planted;
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +60,7 @@ impl Span {
 
 /// Every fault that needs no engine of its own.
 pub(crate) fn all() -> Vec<Fault> {
-    [deaths::FAULTS, edges::FAULTS].concat()
+    [deaths::FAULTS, edges::FAULTS, crowds::FAULTS, planted::FAULTS, connects::FAULTS].concat()
 }
 
 /// How long evidence may take to show in metrics.

@@ -9,7 +9,7 @@ mod client;
 mod journey;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub(crate) use client::{Client, Wish};
+pub(crate) use client::{Client, Wish, blank};
 
 use crate::clock::beat;
 use crate::given::Tenant;
@@ -31,7 +31,6 @@ const REQUESTS_PER_JOURNEY: f64 = 1.5;
 #[derive(Debug)]
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    rate: Arc<AtomicU64>,
     loop_: tokio::task::JoinHandle<u64>,
 }
 
@@ -40,16 +39,10 @@ impl Load {
     #[expect(clippy::disallowed_methods, reason = "ended by `finish`")]
     pub(crate) fn start(client: &Client, tenants: &Arc<Vec<Tenant>>, seed: u64, rate: f64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let shared_rate = Arc::new(AtomicU64::new(rate.to_bits()));
         let (client, tenants) = (client.clone(), Arc::clone(tenants));
-        let (stopped, wished) = (Arc::clone(&stop), Arc::clone(&shared_rate));
-        let loop_ = tokio::spawn(async move { run(client, tenants, seed, wished, stopped).await });
-        Self { stop, rate: shared_rate, loop_ }
-    }
-
-    /// Changes the rate, in requests per second.
-    pub(crate) fn set_rate(&self, rate: f64) {
-        self.rate.store(rate.to_bits(), Ordering::Relaxed);
+        let stopped = Arc::clone(&stop);
+        let loop_ = tokio::spawn(async move { run(client, tenants, seed, rate, stopped).await });
+        Self { stop, loop_ }
     }
 
     /// Sends nothing new and waits for what is under way; returns how many beats came late because
@@ -60,14 +53,13 @@ impl Load {
     }
 }
 
-async fn run(client: Client, tenants: Arc<Vec<Tenant>>, seed: u64, rate: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> u64 {
+async fn run(client: Client, tenants: Arc<Vec<Tenant>>, seed: u64, rate: f64, stop: Arc<AtomicBool>) -> u64 {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut journeys = JoinSet::new();
     let mut next = Instant::now();
     let mut held_up = 0;
     while !stop.load(Ordering::Relaxed) {
-        let per_second = f64::from_bits(rate.load(Ordering::Relaxed)) / REQUESTS_PER_JOURNEY;
-        next += Duration::from_secs_f64(1.0 / per_second.max(1.0));
+        next += Duration::from_secs_f64(REQUESTS_PER_JOURNEY / rate.max(1.0));
         beat(next).await;
         journeys.spawn(journey::journey(client.clone(), Arc::clone(&tenants), dice.random()));
         while journeys.try_join_next().is_some() {}
