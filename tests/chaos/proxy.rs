@@ -1,6 +1,6 @@
 //! A TCP proxy to put before an engine, with weather of our own making.
 //!
-//! Enters: the address of an engine, which may change. Leaves: an address that behaves as the fault says.
+//! Enters: the address of an engine. Leaves: an address that behaves as the fault says.
 //!
 //! **Invariant:** silence loses no byte: what was sent into it arrives once it is lifted, as with a real network.
 
@@ -39,7 +39,7 @@ pub(crate) enum Weather {
 pub(crate) struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
-    target: watch::Sender<String>,
+    target: Arc<str>,
     accepted: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
 }
@@ -52,7 +52,7 @@ impl Proxy {
         let proxy = Self {
             address: listener.local_addr().unwrap(),
             weather: watch::Sender::new(Weather::Pass),
-            target: watch::Sender::new(target.to_owned()),
+            target: target.into(),
             accepted: Arc::default(),
             broken: Arc::default(),
         };
@@ -78,11 +78,6 @@ impl Proxy {
         self.weather.send_replace(weather);
     }
 
-    /// Leads new connections elsewhere.
-    pub(crate) fn point_to(&self, target: &str) {
-        self.target.send_replace(target.to_owned());
-    }
-
     /// Connections taken so far.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
@@ -106,8 +101,7 @@ impl Proxy {
         if weather.wait_for(|weather| *weather != Weather::Silence).await.is_err() {
             return;
         }
-        let target = self.target.borrow().clone();
-        let Ok(far) = TcpStream::connect(target).await else {
+        let Ok(far) = TcpStream::connect(&*self.target).await else {
             return;
         };
         self.join(near, far, weather).await;

@@ -17,11 +17,14 @@ use crate::process::Size;
 
 const EVERY: Duration = Duration::from_millis(200);
 
+/// Every series of a metrics page.
+type Page = HashMap<String, f64>;
+
 /// The readings; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Readings {
-    /// By process and incarnation: every series of its page.
-    pages: Arc<Mutex<HashMap<(String, u32), HashMap<String, f64>>>>,
+    /// By process and incarnation: its last page.
+    pages: Arc<Mutex<HashMap<(String, u32), Page>>>,
     sizes: Arc<Mutex<HashMap<String, Size>>>,
 }
 
