@@ -42,3 +42,47 @@ chaos() {
     TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL \
         cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@"
 }
+
+# broken_builds [ARGS]: every patch in a copy of the sources; the suite has to fail on each, and on a promise.
+broken_builds() {
+    local patch name copy target said failed=0
+    target=$(target_dir)
+    [ $# -gt 0 ] || set -- --only dies
+    have git || die "git is needed, to copy the sources and to apply the patches"
+    for patch in "$ROOT"/tests/chaos/broken/*.patch; do
+        name=$(basename "$patch" .patch)
+        copy=$target/broken/$name
+        said=$target/broken/$name.txt
+        say "$name: $(head -n 1 "$patch")"
+        copy_sources "$copy"
+        (cd "$copy" && GIT_CEILING_DIRECTORIES=${copy%/*} git apply "$patch") || die "$patch does not apply any more"
+        lend_dependencies "$target/debug" "$target/broken/target/debug"
+        if TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL CARGO_TARGET_DIR=$target/broken/target \
+            ROOT=$copy cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@" >"$said" 2>&1; then
+            note "$name: the suite passed, and should have failed: $said"
+            failed=1
+        elif ! grep -q '^BROKEN: ' "$said"; then
+            note "$name: the suite failed, but for no broken promise: $said"
+            failed=1
+        else
+            say "$name: found; $(grep -c '^BROKEN: ' "$said") lines, the first: $(grep -m 1 '^BROKEN: ' "$said" | cut -c 9-150)"
+        fi
+    done
+    [ "$failed" = 0 ] || die "the suite did not find every broken build"
+    say "the suite found every broken build"
+}
+
+# copy_sources TO: what git knows or would know of this checkout, as it stands.
+copy_sources() {
+    rm -rf "$1" && mkdir -p "$1"
+    (cd "$ROOT" && git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$1")
+}
+
+# lend_dependencies FROM TO: what cargo built of other crates, which does not depend on where this one lives.
+lend_dependencies() {
+    [ ! -d "$2" ] && [ -d "$1/deps" ] || return 0
+    mkdir -p "$2/deps"
+    cp -a "$1/build" "$1/.fingerprint" "$2/"
+    find "$1/deps" -maxdepth 1 -type f ! -name '*leadline*' ! -name 'it-*' ! -name 'chaos-*' ! -name 'tidy-*' -exec cp -a -t "$2/deps" {} +
+    rm -rf "$2"/.fingerprint/leadline-*
+}

@@ -146,17 +146,9 @@ impl World {
 
     /// Asks every API for a `wait` until each has recorded one again and the queues are short.
     pub(crate) async fn recovered(&self, patience: Duration) -> Result<(), String> {
-        let wish = |n: usize| Wish {
-            customer: format!("probe-{:016x}-{n}", rand::random::<u64>()),
-            event: "Probe".to_owned(),
-            mode: Mode::Wait,
-            click: Some(self.draw(|dice| self.tenants[0].click(dice))),
-            quantity: 1,
-            kind: Kind::Click,
-        };
         within(patience, || async {
-            for (n, api) in self.fleet.addresses().into_iter().enumerate() {
-                let entry = self.client.send_to(&self.tenants[0], &wish(n), api).await;
+            for api in self.fleet.addresses() {
+                let entry = self.client.send_to(&self.tenants[0], &self.probe(), api).await;
                 if entry.line.status != 200 {
                     return Err(format!("{api} answers {}", entry.line.status));
                 }
@@ -167,6 +159,22 @@ impl World {
             }
         })
         .await
+    }
+
+    /// Sends a `wait` of a new customer, repeated as it is told to be.
+    pub(crate) async fn wait(&self) -> u16 {
+        self.client.send(&self.tenants[0], &self.probe()).await
+    }
+
+    fn probe(&self) -> Wish {
+        Wish {
+            customer: format!("probe-{:016x}", rand::random::<u64>()),
+            event: "Probe".to_owned(),
+            mode: Mode::Wait,
+            click: Some(self.draw(|dice| self.tenants[0].click(dice))),
+            quantity: 1,
+            kind: Kind::Click,
+        }
     }
 
     /// Ends all processes and drops the database; queues go with their prefix's world.

@@ -4,7 +4,9 @@
 //!
 //! **Invariant:** pure; written from the promise, not from the service or from `leadline ledger`.
 
-use leadline::lead::{Mode, event_key};
+use std::collections::HashMap;
+
+use leadline::lead::{Ending, Mode, event_key};
 
 use super::books::{Books, Key, LeadRow};
 use crate::diary::{Entry, Kind};
@@ -95,7 +97,7 @@ fn kept(entry: &Entry, row: Option<&LeadRow>, books: &Books, excused: bool) -> O
     if !fits {
         return Some(format!("answered 200, and ended {}", row.ending));
     }
-    let said = line.ending.map(leadline::lead::Ending::as_str);
+    let said = line.ending.map(Ending::as_str);
     let repeated = said == Some("duplicate") && row.ending == "recorded" && is_repeat(entry);
     if said.is_some_and(|said| said != row.ending) && !repeated {
         return Some(format!("answered {said:?}, and its row says {}", row.ending));
@@ -104,6 +106,26 @@ fn kept(entry: &Entry, row: Option<&LeadRow>, books: &Books, excused: bool) -> O
         return untrue(entry, &key, books);
     }
     None
+}
+
+/// Answers "duplicate" that name a recorded lead which no other request can have brought.
+pub(super) fn false_duplicates(entries: &[Entry], books: &Books) -> Vec<String> {
+    let key = |entry: &Entry| (entry.line.workspace_id, entry.line.customer.clone(), event_key(&entry.line.event));
+    let mut by_key: HashMap<_, Vec<&Entry>> = HashMap::new();
+    for entry in entries {
+        by_key.entry(key(entry)).or_default().push(entry);
+    }
+    let told = |entry: &&Entry| {
+        let row = entry.line.lead_id.and_then(|id| books.row(id));
+        entry.line.ending == Some(Ending::Duplicate) && row.is_some_and(|row| row.ending == "recorded")
+    };
+    let explained = |entry: &Entry| {
+        let rivals = by_key.get(&key(entry)).into_iter().flatten().filter(|rival| !std::ptr::eq(**rival, entry));
+        let mut brought = rivals.filter(|rival| rival.line.lead_id.is_none_or(|id| Some(id) == entry.line.lead_id));
+        brought.any(|rival| rival.began <= entry.ended)
+    };
+    let lies = entries.iter().filter(told).filter(|entry| !explained(entry));
+    lies.map(|entry| format!("told that it repeats a lead that is its own: {entry:?}")).collect()
 }
 
 /// A lead that was answered 200 unseen may turn out to be wrong, but only if it was wrong.

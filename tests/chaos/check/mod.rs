@@ -78,6 +78,7 @@ pub(crate) async fn check(
         let wrong = answers::faults(entry, &books, allowances.excuses(entry));
         faults.extend(wrong.into_iter().map(|what| format!("{what}: {entry:?}")));
     }
+    faults.extend(answers::false_duplicates(&entries, &books));
     faults.extend(rows::faults(&books, &entries, &allowances.poison));
     Ok((faults, books))
 }

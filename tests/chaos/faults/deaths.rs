@@ -2,9 +2,11 @@
 //!
 //! **Invariant:** a planned death counts only if the process said where it was and died of signal 9.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
 
 use super::{Evidence, Fault, Span, Watch, died};
 use crate::clock::pause;
@@ -23,9 +25,9 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "worker-dies-before-ack",
-        does: "kill -9 of a worker between COMMIT and acknowledgement",
+        does: "kill -9 of workers between COMMIT and acknowledgement, while somebody waits for their verdict",
         floor: false,
-        run: |world, span| worker(world, span, "worker.committed").boxed(),
+        run: |world, span| before_ack(world, span).boxed(),
     },
     Fault {
         name: "worker-dies-before-reply",
@@ -69,6 +71,30 @@ async fn worker(world: &World, span: &mut Span, place: &'static str) -> Evidence
         _ => ", ".to_owned() + &back.bites(1.0, "redelivered").await?,
     };
     Ok(format!("died of signal 9 at {place}{redelivered}"))
+}
+
+/// Three times, and with many who wait: each redelivery must be told the ending that stands.
+async fn before_ack(world: &World, span: &mut Span) -> Evidence {
+    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+    let over = AtomicBool::new(false);
+    let kills = async {
+        for n in 0..3 {
+            let names = world.fleet.names(Role::Worker);
+            let died = dies_at(world, span, &names[n % names.len()], "worker.committed").await;
+            if died.is_err() || n == 2 {
+                over.store(true, Ordering::Relaxed);
+                return died;
+            }
+        }
+        Ok(())
+    };
+    let waiting = async {
+        while !over.load(Ordering::Relaxed) {
+            join_all((0..8).map(|_| world.wait())).await;
+        }
+    };
+    join(kills, waiting).await.0?;
+    Ok(format!("3 died of signal 9 at worker.committed, {}", back.bites(3.0, "redelivered").await?))
 }
 
 async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
