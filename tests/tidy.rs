@@ -14,7 +14,7 @@ mod checks;
 
 use std::fs;
 
-use checks::{banned, between, config_table, drawing, headers, migrations, sizes, transactions};
+use checks::{banned, between, config_table, drawing, faults_stay_out, headers, migrations, sizes, transactions};
 use imports::{imports, lodgers};
 use source::{files, root};
 
@@ -49,17 +49,24 @@ fn transactions_begin_in_one_place() {
 #[test]
 fn tests_wait_in_one_place_and_none_is_skipped() {
     let mut sources = files("tests", ".rs");
-    clean(banned(&sources, &["sleep("], "tests/it/harness/eventually.rs"));
+    clean(banned(&sources, &["sleep("], &["tests/it/harness/eventually.rs", "tests/chaos/clock.rs"]));
     sources.extend(files("src", ".rs"));
     sources.extend(files("benches", ".rs"));
-    clean(banned(&sources, &["#[ignore", "TODO", "FIXME", "#[allow(", "#![allow("], ""));
+    clean(banned(&sources, &["#[ignore", "TODO", "FIXME", "#[allow(", "#![allow("], &[]));
 }
 
 #[test]
 fn nothing_names_a_place_on_some_machine() {
     let mut sources = files("src", "");
     sources.extend(["tests", "migrations", "config", "benches"].iter().flat_map(|f| files(f, "")));
-    clean(banned(&sources, &[concat!("/wo", "rk/"), "/home/", "/root/", "/Users/"], ""));
+    clean(banned(&sources, &[concat!("/wo", "rk/"), "/home/", "/root/", "/Users/"], &[]));
+}
+
+#[test]
+fn no_build_has_planned_faults_unless_it_says_so() {
+    clean(faults_stay_out(&fs::read_to_string(root().join("Cargo.toml")).unwrap()));
+    let sources = ["deploy", ".ci"].iter().flat_map(|folder| files(folder, "")).collect::<Vec<_>>();
+    clean(banned(&sources, &["features faults", "all-features"], &["deploy/dev.d/checks.sh"]));
 }
 
 #[test]

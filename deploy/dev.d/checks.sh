@@ -2,6 +2,8 @@
 # test, bench and prepare: everything that checks or measures the sources.
 # Invariant: each leaves the engines as it found them, also when a step fails, and no step reads the terminal.
 
+# The places where a process can be told to die, for the chaos suite; one debug build serves all checks, no release has it.
+FAULTS=(--features faults)
 LINT_DATABASE=leadline_lint     # made anew from the migrations for every check of the statements; holds no data
 
 # with_engines: start them for the life of this command.
@@ -47,21 +49,27 @@ cmd_test() {
     need_component clippy clippy
     check_engine_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
-        need_packages build engines psql clients
+        need_packages build engines psql chaos clients
     else
-        need_packages build engines psql
+        need_packages build engines psql chaos
     fi
     TARGET=$(target_dir)
     with_engines
     test_urls
     STEP=0 STEPS=6
-    if [ -x "$ROOT/tests/clients/run" ]; then STEPS=7; fi
+    if [ $# = 0 ]; then STEPS=$((STEPS + 1)); fi
+    if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
-    step "build" cargo_here build --locked
+    step "build" cargo_here build --locked "${FAULTS[@]}"
     step "migrate an empty database" migrate_lint_database
     step "clippy, with every statement checked against that database" clippy_live
     step "docs" docs
-    step "tests" tests "$@"
+    if [ $# -gt 0 ]; then
+        step "tests" tests "$@"
+    else
+        step "tests" tests -- --skip chaos::suite
+        step "chaos" chaos
+    fi
     if [ -x "$ROOT/tests/clients/run" ]; then step "real clients" clients; fi
     say "all passed in $((SECONDS - began)) s"
 }
@@ -89,7 +97,7 @@ clippy_live() {
     rm -rf "$live" && mkdir -p "$live" && (
         cd "$ROOT" &&
             DATABASE_URL="$(maintenance_url $LINT_DATABASE)" SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$live" \
-                cargo clippy --all-targets --locked -- -D warnings --cfg "checked_at=\"$(date +%s)\""
+                cargo clippy --all-targets --locked "${FAULTS[@]}" -- -D warnings --cfg "checked_at=\"$(date +%s)\""
     ) && same_statements "$live"
 }
 
@@ -106,7 +114,7 @@ same_statements() {
 docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked; }
 
 tests() {
-    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL cargo_here test --locked "$@"
+    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL cargo_here test --locked "${FAULTS[@]}" "$@"
 }
 
 clients() {

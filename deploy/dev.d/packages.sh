@@ -66,7 +66,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, bench or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, bench or clients.
 need_packages() {
     local what missing=()
     for what in "$@"; do
@@ -84,6 +84,8 @@ need_packages() {
                 [ -n "${SSL_CERT_FILE:-}" ] || [ -d /etc/pki/tls ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
                     missing+=(ca-certificates)
                 ;;
+            # A clock of its own for a process.
+            chaos) have faketime || missing+=(faketime) ;;
             bench) have wrk || missing+=(wrk) ;;
             clients)
                 have node || missing+=(nodejs)

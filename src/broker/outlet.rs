@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::session::Session;
 use super::{Address, Letter, PublishError, Queue, Topology};
+use crate::lifecycle::fault;
 
 /// Orders taken from the queue at once.
 const BURST: usize = 64;
@@ -117,7 +118,10 @@ async fn send(channel: &Channel, routes: &Routes, order: Order) -> bool {
     caller.handed_over = true;
     let published = channel.basic_publish(exchange, key, options, &letter.body, properties);
     let confirmed = match published.await {
-        Ok(confirm) => confirm.await,
+        Ok(confirm) => {
+            fault::point("broker.published").await;
+            confirm.await
+        }
         Err(error) => Err(error),
     };
     drop(permit);

@@ -22,7 +22,7 @@ use super::resolver::Resolver;
 use crate::broker::{Address, Letter, PublishError, Publisher, Queue};
 use crate::config;
 use crate::lead::{Ending, LeadMessage, Mode, Reason, TrackLead};
-use crate::lifecycle::Tasks;
+use crate::lifecycle::{Tasks, fault};
 use crate::record::{Limits, Recorder};
 use crate::reply::{Listener, Reply, Waiters};
 use crate::store::{Question, Store};
@@ -112,6 +112,7 @@ impl Intake {
         };
         self.metrics.answers.with_label_values(&[mode, said]).inc();
         self.metrics.answer_seconds.with_label_values(&[mode]).observe(arrived.elapsed().as_secs_f64());
+        fault::point("intake.confirmed").await;
         tracing::debug!(lead.id = %answer.lead_id, lead.mode = mode, answer = said, "lead answered");
         answer
     }

@@ -6,6 +6,7 @@ mod stop;
 mod tasks;
 mod health;
 mod delays;
+pub(crate) mod fault;
 
 pub use delays::Delays;
 pub use health::{Condition, Engine, Health};

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::write::Tx;
 use crate::lead::{Ending, Mode, Reason};
+use crate::lifecycle::fault;
 
 /// A row to be.
 #[derive(Debug, Clone)]
@@ -139,6 +140,7 @@ impl Tx {
         )
         .execute(&mut *self.connection)
         .await?;
+        fault::point("store.counted").await;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::broker::{Delivery, Queue};
 use crate::lead::LeadMessage;
 use crate::lead::message::Undecodable;
+use crate::lifecycle::fault;
 use crate::record::Received;
 use crate::store::{Grave, identity};
 
@@ -53,6 +54,7 @@ pub(super) fn sort(deliveries: impl IntoIterator<Item = Delivery>, suspect_after
 /// Reads one delivery onto its pile.
 pub(super) fn read(delivery: Delivery, inbox: &mut Inbox) {
     let Delivery { tag, body, message_id, reply_to, redelivered: again, .. } = delivery;
+    fault::payload("worker.read", &body);
     match LeadMessage::decode(&body) {
         Ok(message) => {
             inbox.readable.push(Readable { tag, received: Received { message, reply_to, again }, body, message_id });

@@ -16,7 +16,7 @@ use super::pressure::Pressure;
 use super::tell;
 use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
-use crate::lifecycle::{Delays, Stop};
+use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
 
 /// One lane.
@@ -154,6 +154,7 @@ impl Lane {
         }
         let batch = Batch::new(received);
         let recorded = self.record(inlet, &batch).await?;
+        fault::point("worker.committed").await;
         for (id, tag, body, message_id) in remains {
             if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
                 let grave = grave(message_id.as_deref(), body, reason.clone());
@@ -163,6 +164,7 @@ impl Lane {
         self.bury(inlet, condemned).await?;
         tags.sort_unstable();
         inlet.settle(&tags).await?;
+        fault::point("worker.settled").await;
         tell::verdicts(&self.bench, &batch, &recorded, Utc::now());
         Ok(())
     }

@@ -43,14 +43,31 @@ pub(crate) fn transactions(sources: &[Source]) -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn banned(sources: &[Source], words: &[&str], except: &str) -> Vec<String> {
+pub(crate) fn banned(sources: &[Source], words: &[&str], except: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
-    let exempt = |path: &str| path.starts_with("tests/tidy") || (!except.is_empty() && path == except);
+    let exempt = |path: &str| path.starts_with("tests/tidy") || except.contains(&path);
     for source in sources.iter().filter(|source| !exempt(&source.path)) {
         for (n, line) in source.text.lines().enumerate() {
             for word in words.iter().filter(|word| line.contains(**word)) {
                 faults.push(format!("{}:{}: {word}", source.path, n + 1));
             }
+        }
+    }
+    faults
+}
+
+/// The planned faults are in a build only if it asks for them by name: no default, no other feature, no dependency's.
+pub(crate) fn faults_stay_out(manifest: &str) -> Vec<String> {
+    let mut section = "";
+    let mut faults = Vec::new();
+    for line in manifest.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let own = section == "[features]" && line == "faults = []";
+        let asked = line.starts_with("required-features") && section == "[[test]]";
+        if line.contains("faults") && !own && !asked {
+            faults.push(format!("Cargo.toml, {section}: {line}"));
         }
     }
     faults
@@ -128,9 +145,19 @@ mod tests {
 
     #[test]
     fn banned_words_and_bare_migrations_are_found() {
-        assert_eq!(banned(&one("tests/it/a.rs", "tokio::time::sleep(x)"), &["sleep("], "tests/it/b.rs").len(), 1);
-        assert!(banned(&one("tests/it/b.rs", "tokio::time::sleep(x)"), &["sleep("], "tests/it/b.rs").is_empty());
+        assert_eq!(banned(&one("tests/it/a.rs", "tokio::time::sleep(x)"), &["sleep("], &["tests/it/b.rs"]).len(), 1);
+        assert!(banned(&one("tests/it/b.rs", "tokio::time::sleep(x)"), &["sleep("], &["tests/it/b.rs"]).is_empty());
         assert_eq!(migrations(&one("migrations/1.sql", "CREATE TABLE x ();")).len(), 1);
+    }
+
+    #[test]
+    fn a_feature_that_brings_planned_faults_is_found() {
+        let good = "[features]\nfaults = []\n[[test]]\nrequired-features = [\"faults\"]\n";
+        assert!(faults_stay_out(good).is_empty());
+        for bad in ["default = [\"faults\"]", "faults = [\"x\"]", "x = [\"leadline/faults\"]"] {
+            assert_eq!(faults_stay_out(&format!("[features]\n{bad}\n")).len(), 1, "{bad}");
+        }
+        assert_eq!(faults_stay_out("[[bin]]\nrequired-features = [\"faults\"]\n").len(), 1);
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! Processes that die at the worst moment, and one that only seems to.
+//!
+//! **Invariant:** a planned death counts only if the process said where it was and died of signal 9.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
+
+use super::{Evidence, Fault, Span, Watch, died};
+use crate::clock::pause;
+use crate::process::Role;
+use crate::world::World;
+
+const REDELIVERED: (&str, &str) = ("leadline_redeliveries_total", "");
+
+/// What dies where.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault {
+        name: "worker-dies-in-transaction",
+        does: "kill -9 of a worker after its rows are written, before COMMIT",
+        floor: false,
+        run: |world, span| worker(world, span, "store.counted").boxed(),
+    },
+    Fault {
+        name: "worker-dies-before-ack",
+        does: "kill -9 of workers between COMMIT and acknowledgement, while somebody waits for their verdict",
+        floor: false,
+        run: |world, span| before_ack(world, span).boxed(),
+    },
+    Fault {
+        name: "worker-dies-before-reply",
+        does: "kill -9 of a worker between acknowledgement and reply",
+        floor: false,
+        run: |world, span| worker(world, span, "worker.settled").boxed(),
+    },
+    Fault {
+        name: "api-dies-before-confirm",
+        does: "kill -9 of an API between publish and confirm",
+        floor: false,
+        run: |world, span| api(world, span, "broker.published").boxed(),
+    },
+    Fault {
+        name: "api-dies-before-answer",
+        does: "kill -9 of an API between confirm and answer",
+        floor: false,
+        run: |world, span| api(world, span, "intake.confirmed").boxed(),
+    },
+    Fault {
+        name: "workers-killed",
+        does: "kill -9 of workers in turn, at any moment",
+        floor: false,
+        run: |world, span| workers_killed(world, span).boxed(),
+    },
+    Fault {
+        name: "worker-frozen",
+        does: "SIGSTOP of a worker until its messages were given to another, then SIGCONT",
+        floor: false,
+        run: |world, span| frozen(world, span).boxed(),
+    },
+];
+
+async fn worker(world: &World, span: &mut Span, place: &'static str) -> Evidence {
+    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+    let names = world.fleet.names(Role::Worker);
+    dies_at(world, span, &names[0], place).await?;
+    let redelivered = match place {
+        // Everything of the batch was acknowledged; what else it held may be nothing.
+        "worker.settled" => String::new(),
+        _ => ", ".to_owned() + &back.bites(1.0, "redelivered").await?,
+    };
+    Ok(format!("died of signal 9 at {place}{redelivered}"))
+}
+
+/// Three times, and with many who wait: each redelivery must be told the ending that stands.
+async fn before_ack(world: &World, span: &mut Span) -> Evidence {
+    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+    let over = AtomicBool::new(false);
+    let kills = async {
+        for n in 0..3 {
+            let names = world.fleet.names(Role::Worker);
+            let died = dies_at(world, span, &names[n % names.len()], "worker.committed").await;
+            if died.is_err() || n == 2 {
+                over.store(true, Ordering::Relaxed);
+                return died;
+            }
+        }
+        Ok(())
+    };
+    let waiting = async {
+        while !over.load(Ordering::Relaxed) {
+            join_all((0..8).map(|_| world.wait())).await;
+        }
+    };
+    join(kills, waiting).await.0?;
+    Ok(format!("3 died of signal 9 at worker.committed, {}", back.bites(3.0, "redelivered").await?))
+}
+
+async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
+    let (from, names) = (world.diary.len(), world.fleet.names(Role::Api));
+    dies_at(world, span, &names[0], place).await?;
+    pause(Duration::from_millis(500)).await;
+    let lost = world.diary.entries(from).iter().filter(|entry| entry.line.status == 0).count();
+    if lost == 0 {
+        return Err("no client lost its connection".to_owned());
+    }
+    Ok(format!("died of signal 9 at {place}, {lost} requests unanswered"))
+}
+
+/// Starts a process anew with a planned death, and waits for it.
+async fn dies_at(world: &World, span: &mut Span, name: &str, place: &'static str) -> Result<(), String> {
+    let deaths = world.fleet.deaths(0).len();
+    let pass = world.draw(|dice| rand::Rng::random_range(dice, 5..40));
+    world.fleet.renew(name, &[("LEADLINE_FAULT", format!("{place}=kill@{pass}"))]);
+    died(world, deaths, name, Some(place)).await?;
+    span.begins();
+    world.up(name).await;
+    span.ends();
+    Ok(())
+}
+
+async fn workers_killed(world: &World, span: &mut Span) -> Evidence {
+    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+    let names = world.fleet.names(Role::Worker);
+    let deaths = world.fleet.deaths(0).len();
+    for n in 0..4 {
+        let name = &names[n % names.len()];
+        pause(Duration::from_millis(world.draw(|dice| rand::Rng::random_range(dice, 50..500)))).await;
+        let before = world.fleet.deaths(0).len();
+        world.fleet.signal(name, "KILL");
+        died(world, before, name, None).await?;
+    }
+    span.ends();
+    let killed = world.fleet.deaths(deaths).len();
+    Ok(format!("{killed} killed, {}", back.bites(1.0, "redelivered").await?))
+}
+
+async fn frozen(world: &World, span: &mut Span) -> Evidence {
+    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+    let name = &world.fleet.names(Role::Worker)[0];
+    let from = Instant::now();
+    world.fleet.signal(name, "STOP");
+    // RabbitMQ gives its messages to another when heartbeats have been missing for long enough.
+    let bitten =
+        crate::clock::within(Duration::from_secs(12), || async { if back.grown() >= 1.0 { Ok(()) } else { Err(()) } });
+    let bitten = bitten.await;
+    pause(Duration::from_millis(300)).await;
+    world.fleet.signal(name, "CONT");
+    span.ends();
+    let until = Instant::now() + Duration::from_secs(3);
+    world.allowances.lock().unwrap().frozen.push((from, until));
+    match bitten {
+        Ok(()) => Ok(format!("frozen {:.1} s, {} redelivered, then woken", from.elapsed().as_secs_f64(), back.grown())),
+        Err(()) => Err("nothing was redelivered".to_owned()),
+    }
+}

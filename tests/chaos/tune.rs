@@ -1,0 +1,29 @@
+//! How the processes under test are set up: short deadlines, so that a run of minutes shows what
+//! would take hours; every value is one that a production site could use.
+//!
+//! **Invariant:** nothing is set here that changes what an answer means.
+
+/// Settings of every process, as `LEADLINE__…` variables.
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
+    ("BROKER__HEARTBEAT", "2s"),
+    ("BROKER__CONNECT_TIMEOUT", "2s"),
+    ("BROKER__RPC_TIMEOUT", "2s"),
+    ("BROKER__RECONNECT_MIN", "50ms"),
+    ("BROKER__RECONNECT_MAX", "500ms"),
+    ("BROKER__QUEUE_MAX_LENGTH", "3000"),
+    ("WORKER__BACKOFF_MAX", "500ms"),
+    ("WORKER__HOLD_MAX", "4s"),
+    ("WORKER__PARK_MAX", "12s"),
+    ("STORE__ACQUIRE_TIMEOUT", "1s"),
+    ("STORE__STATEMENT_TIMEOUT", "3s"),
+    ("STORE__LOCK_TIMEOUT", "2s"),
+    ("STORE__COMMIT_DEADLINE", "2s"),
+    ("LIFECYCLE__STOP_BUDGET", "8s"),
+    ("TELEMETRY__FORMAT", "json"),
+];
+
+/// What one shard queue holds before it refuses more; as above.
+pub(crate) const QUEUE_MAX_LENGTH: usize = 3000;
+
+/// `worker.park_max` as above, in seconds: the longest that an accepted follow-up may be under way.
+pub(crate) const PARK_MAX_S: u64 = 12;
