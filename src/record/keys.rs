@@ -23,8 +23,8 @@ pub(super) struct Stored {
     pub(super) counted: Vec<(Uuid, i64)>,
 }
 
-/// Stores rows in rounds until each has an ending.
-pub(super) async fn store(tx: &mut Tx, rows: Vec<NewLead<'_>>) -> Result<Stored, StoreError> {
+/// Stores rows in rounds until each has an ending. With hope, rows of different keys are taken to be new.
+pub(super) async fn store(tx: &mut Tx, rows: Vec<NewLead<'_>>, hopeful: bool) -> Result<Stored, StoreError> {
     let mut stored = Stored::default();
     let mut losers = Vec::new();
     let mut rivals: HashMap<Key<'_>, VecDeque<NewLead<'_>>> = HashMap::new();
@@ -39,6 +39,11 @@ pub(super) async fn store(tx: &mut Tx, rows: Vec<NewLead<'_>>) -> Result<Stored,
                 offered.push(row);
             }
         }
+    }
+    if hopeful && rivals.values().all(VecDeque::is_empty) {
+        tx.insert_new_leads(&mut offered).await?;
+        stored.all_new(&offered);
+        return Ok(stored);
     }
     while !offered.is_empty() {
         let round = stored.offer(tx, &mut offered).await?;
@@ -99,6 +104,13 @@ impl Stored {
             self.endings.insert(row.id, ended);
         }
         Ok(taken)
+    }
+
+    fn all_new(&mut self, rows: &[NewLead<'_>]) {
+        for row in rows {
+            self.count(row);
+            self.endings.insert(row.id, ended(row));
+        }
     }
 
     fn count(&mut self, row: &NewLead<'_>) {

@@ -11,6 +11,7 @@ mod batch;
 mod attribute;
 mod keys;
 mod transaction;
+mod hope;
 mod recorder;
 
 pub use batch::Batch;

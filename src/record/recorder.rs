@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Entry};
+use super::hope::Hope;
 use super::transaction::{record, sweep};
 use super::verdict::{Recorded, Told, Verdict};
 use crate::store::{Grave, Store, StoreError, Woken};
@@ -32,6 +33,7 @@ pub struct Limits {
 pub struct Recorder {
     store: Store,
     limits: Limits,
+    hope: Hope,
     metrics: Metrics,
 }
 
@@ -39,7 +41,7 @@ impl Recorder {
     /// A recorder on a store.
     #[must_use]
     pub fn new(store: &Store, limits: Limits, metrics: &Metrics) -> Self {
-        Self { store: store.clone(), limits, metrics: metrics.clone() }
+        Self { store: store.clone(), limits, hope: Hope::default(), metrics: metrics.clone() }
     }
 
     /// Records a batch: one verdict per lead id. Cancel-safe: a begun transaction ends by itself, and
@@ -69,13 +71,18 @@ impl Recorder {
         let mut collisions = 0;
         loop {
             let (entries, limits) = (Arc::clone(&entries), self.limits);
-            let began = Instant::now();
+            let (began, hopeful) = (Instant::now(), self.hope.has());
             let outcome = self
                 .store
-                .transaction(move |tx| Box::pin(async move { record(tx, &entries, limits, wake).await }))
+                .transaction(move |tx| Box::pin(async move { record(tx, &entries, limits, (wake, hopeful)).await }))
                 .await;
             self.observe(began, &outcome);
             match outcome {
+                Err(StoreError::Conflict { .. }) if hopeful => self.hope.dash(),
+                Ok(recorded) if hopeful => {
+                    self.hope.raise();
+                    return Ok(recorded);
+                }
                 Err(error) if error.is_collision() && collisions < COLLISIONS => collisions += 1,
                 outcome => return outcome,
             }
@@ -155,6 +162,7 @@ impl Recorder {
         let result = match outcome {
             Ok(_) => "committed",
             Err(error) if error.condemns() => "refused",
+            Err(StoreError::Conflict { .. }) => "repeated",
             Err(_) => "failed",
         };
         self.metrics.batch_seconds.with_label_values(&[result]).observe(began.elapsed().as_secs_f64());

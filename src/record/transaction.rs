@@ -18,7 +18,14 @@ use crate::lead::{Ending, LeadMessage, Mode, Reason};
 use crate::store::{Click, CustomerKey, Grave, Known, NewLead, NewParked, StoreError, Tx, Woken};
 
 /// Records a batch: what is known leaves first, customers come before follow-ups, counters last.
-pub(super) async fn record(tx: &mut Tx, entries: &[Entry], limits: Limits, wake: bool) -> Result<Recorded, StoreError> {
+///
+/// `hopeful`: leads are taken to be new; a `Conflict` says that one is not.
+pub(super) async fn record(
+    tx: &mut Tx,
+    entries: &[Entry],
+    limits: Limits,
+    (wake, hopeful): (bool, bool),
+) -> Result<Recorded, StoreError> {
     let (workspaces, ids): (Vec<Uuid>, Vec<Uuid>) =
         entries.iter().filter(|e| e.may_be_known()).map(|e| (e.message.workspace_id, e.message.id)).unzip();
     let known = tx.known(&workspaces, &ids).await?;
@@ -40,7 +47,7 @@ pub(super) async fn record(tx: &mut Tx, entries: &[Entry], limits: Limits, wake:
     let woken_as = vec![Attribution::Customer; woken.len()];
     let all: Vec<(&Entry, &Attribution)> =
         open.into_iter().zip(&attributions).chain(woken.iter().zip(&woken_as)).collect();
-    let verdicts = finish(tx, &all, limits).await?;
+    let verdicts = finish(tx, &all, limits, hopeful).await?;
     recorded.woken = told(&woken, &verdicts);
     recorded.verdicts.extend(verdicts);
     Ok(recorded)
@@ -61,7 +68,7 @@ pub(super) async fn sweep(tx: &mut Tx, limits: Limits, most: i64, taken: &Taken)
         attributions.resize(entries.len(), Attribution::Rejected(Reason::CustomerNotFound, None));
     }
     let all: Vec<(&Entry, &Attribution)> = entries.iter().zip(&attributions).collect();
-    let verdicts = finish(tx, &all, limits).await?;
+    let verdicts = finish(tx, &all, limits, false).await?;
     Ok(told(&entries, &verdicts))
 }
 
@@ -96,6 +103,7 @@ async fn finish(
     tx: &mut Tx,
     entries: &[(&Entry, &Attribution)],
     limits: Limits,
+    hopeful: bool,
 ) -> Result<BTreeMap<Uuid, Verdict>, StoreError> {
     let asking = entries.iter().filter(|(_, a)| **a == Attribution::Customer).map(|(entry, _)| entry.customer());
     let clicks = customers_clicks(tx, asking).await?;
@@ -107,7 +115,7 @@ async fn finish(
             None => parked.push(parking(entry, limits)?),
         }
     }
-    let stored = keys::store(tx, rows).await?;
+    let stored = keys::store(tx, rows, hopeful).await?;
     let mut verdicts: BTreeMap<Uuid, Verdict> =
         stored.endings.into_iter().map(|(id, ended)| (id, Verdict::Ended(ended))).collect();
     if !parked.is_empty() {

@@ -113,7 +113,7 @@ metrics! {
     redeliveries: Counter "leadline_redeliveries_total" ["queue"] &[], "Deliveries that the broker had handed out before.";
     accept_to_commit: Histogram "leadline_accept_to_commit_seconds" ["mode"] SLOW, "From accept (API's clock) to the commit of the ending (worker's clock).";
     batch_leads: Histogram "leadline_batch_leads" ["lane"] SIZES, "Leads recorded in one transaction, by kind of lane; direct is the API's own while RabbitMQ is away.";
-    batch_seconds: Histogram "leadline_batch_seconds" ["result"] FAST, "One recording transaction: committed, refused (a row condemned) or failed.";
+    batch_seconds: Histogram "leadline_batch_seconds" ["result"] FAST, "One recording transaction: committed, repeated (a lead was not new), refused (a row condemned) or failed.";
     holds: Counter "leadline_holds_total" [] &[], "Times a lane began to hold its batch because PostgreSQL was away.";
     buried: Counter "leadline_buried_total" ["cause"] &[], "Messages buried: undecodable, foreign, refused, crashing, dead.";
     parked: Gauge "leadline_parked_leads" [] &[], "Follow-ups parked, as the last sweep saw them.";
