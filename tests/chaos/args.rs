@@ -6,6 +6,7 @@
 //! **Invariant:** no argument is taken and then ignored, save those that only libtest understands.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -86,6 +87,11 @@ impl Args {
     pub(crate) fn seed_or_fresh(&self) -> u64 {
         self.seed
             .unwrap_or_else(|| if self.minutes.is_some() { rand::random_range(1..1_000_000_000) } else { SHORT_SEED })
+    }
+
+    /// A part of the minutes asked for; none in a short run.
+    pub(crate) fn time(&self, part: f64) -> Option<Duration> {
+        self.minutes.map(|minutes| Duration::from_secs_f64((minutes * 60.0 * part).max(1.0)))
     }
 
     /// The command that repeats this run.

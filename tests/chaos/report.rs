@@ -101,7 +101,6 @@ pub(crate) fn print(done: &[Done], lines: &[Line]) {
     rows.extend(lines.iter().map(|line| line.cells.iter().map(String::as_str).collect()));
     let widths: Vec<usize> =
         (0..head.len()).map(|n| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0)).collect();
-    println!();
     for (n, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("| {} |", cells.join(" | "));
