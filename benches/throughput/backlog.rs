@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::args::Args;
 use crate::bare::{Bare, Plan};
 use crate::ours::Ours;
-use crate::proc::Watched;
+use crate::proc::{self, Cpu, Watched};
 use crate::queues::Queues;
 use crate::scratch::{Scratch, Seeds};
 
@@ -34,12 +34,16 @@ pub(crate) async fn run(
     engines: Vec<(String, Watched)>,
 ) -> Outcome<bool> {
     let count = args.backlog;
-    let c = bare.drain(PLAN, count).await?;
-    println!("C on {count} messages: {c:.0}/s");
+    let own = [("bare loop".to_owned(), Watched::One(std::process::id()))];
+    let watched: Vec<(String, Watched)> = engines.iter().cloned().chain(own).collect();
+    bare.fill_anew(PLAN, count).await?;
+    let before = proc::cpu(&watched);
+    let c = bare.drain_filled(PLAN, count).await?;
+    println!("C on {count} messages: {c:.0}/s; {}", cost(&before, &proc::cpu(&watched), count));
     queues.declare().await?;
     Bare { scratch, queues, seeds }.fill(PLAN, count).await?;
     println!("{count} messages are queued");
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), proc::cpu(&engines));
     let mut ours = Ours::start((scratch, queues, seeds), &args.amqp_url, args.connections, true, engines).await?;
     let mut idle = Vec::with_capacity(IDLE_CONNECTIONS);
     for _ in 0..IDLE_CONNECTIONS {
@@ -53,7 +57,8 @@ pub(crate) async fn run(
     }
     #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
     let rate = count as f64 / began.elapsed().as_secs_f64();
-    println!("drained at {rate:.0}/s = {:.2} C (target {RATIO})", rate / c);
+    let cpu = cost(&before, &proc::cpu(&ours.watched()), count);
+    println!("drained at {rate:.0}/s = {:.2} C (target {RATIO}); {cpu}", rate / c);
     let mut met = rate >= RATIO * c;
     for (name, mib) in ours.memory_by_process() {
         println!("memory of {name}: {mib:.1} MiB at its largest (target {MEMORY_MIB})");
@@ -63,4 +68,12 @@ pub(crate) async fn run(
     ours.stop().await?;
     println!("{}", if met { "targets met" } else { "TARGET MISSED" });
     Ok(met)
+}
+
+fn cost(before: &Cpu, after: &Cpu, count: usize) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
+    let each = |used: &f64| used * 1e6 / count as f64;
+    let used = proc::between(before, after);
+    let words: Vec<String> = used.iter().map(|(name, used)| format!("{name} {:.1}", each(used))).collect();
+    format!("µs of CPU each: {}", words.join(", "))
 }

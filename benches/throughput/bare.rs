@@ -90,14 +90,24 @@ impl Bare<'_> {
 
     /// C: messages per second from filled queues, first consume to last acknowledgement.
     pub(crate) async fn drain(&self, plan: Plan, count: usize) -> Outcome<f64> {
-        self.clear().await?;
-        let (publishing, consuming) = (self.queues.connect().await?, self.queues.connect().await?);
-        self.publish(&publishing, plan, count).await?;
+        self.fill_anew(plan, count).await?;
+        self.drain_filled(plan, count).await
+    }
+
+    /// The second half of C: the queues hold so many messages.
+    pub(crate) async fn drain_filled(&self, plan: Plan, count: usize) -> Outcome<f64> {
+        let consuming = self.queues.connect().await?;
         let began = Instant::now();
         self.consume(&consuming, plan, count).await?;
         let rate = per_s(count, began);
-        hang_up([publishing, consuming]).await;
+        hang_up([consuming]).await;
         Ok(rate)
+    }
+
+    /// Empties everything, then fills the queues.
+    pub(crate) async fn fill_anew(&self, plan: Plan, count: usize) -> Outcome<()> {
+        self.clear().await?;
+        self.fill(plan, count).await
     }
 
     async fn clear(&self) -> Outcome<()> {
@@ -109,7 +119,7 @@ impl Bare<'_> {
     pub(crate) async fn fill(&self, plan: Plan, count: usize) -> Outcome<()> {
         let publishing = self.queues.connect().await?;
         self.publish(&publishing, plan, count).await?;
-        drop(publishing.close(200, "OK".into()).await);
+        hang_up([publishing]).await;
         Ok(())
     }
 
@@ -237,7 +247,7 @@ async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
 }
 
 /// Ends connections whose work is done. Their channels may be closing already, which lapin calls an error.
-pub(crate) async fn hang_up(connections: [Connection; 2]) {
+pub(crate) async fn hang_up<const N: usize>(connections: [Connection; N]) {
     for connection in connections {
         drop(connection.close(200, "OK".into()).await);
     }

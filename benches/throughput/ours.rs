@@ -199,7 +199,8 @@ impl<'a> Ours<'a> {
         Ok(())
     }
 
-    fn watched(&self) -> Vec<(String, Watched)> {
+    /// Every process whose CPU time counts.
+    pub(crate) fn watched(&self) -> Vec<(String, Watched)> {
         let ours = self.processes.iter();
         let ours = ours.map(|(name, child)| (format!("leadline {name}"), Watched::One(child.0.id())));
         ours.chain(self.engines.iter().cloned()).collect()

@@ -125,7 +125,7 @@ impl Lane {
 
     async fn work(&self, messages: Vec<LeadMessage>) -> Vec<Option<Outcome>> {
         let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
-        let received = messages.into_iter().map(|message| Received { message, reply_to: None }).collect();
+        let received = messages.into_iter().map(|message| Received { message, reply_to: None, again: false }).collect();
         let batch = Batch::new(received);
         let recorded = match self.bench.recorder.record(&batch).await {
             Ok(recorded) => recorded,

@@ -76,20 +76,15 @@ fn judge(workspace_id: Uuid, found: Found) -> Attribution {
     }
 }
 
-/// Stores the customers that came with a click; returns those who got theirs by it.
-pub(super) async fn arrive(
-    tx: &mut Tx,
-    entries: &[&Entry],
-    attributions: &[Attribution],
-) -> Result<Vec<CustomerKey>, StoreError> {
+/// The customers that came with a click, in key order: the first click of each.
+pub(super) fn arrivals<'a>(entries: &[&'a Entry], attributions: &[Attribution]) -> Vec<Arrival<'a>> {
     let mut first: BTreeMap<(Uuid, &str), Arrival<'_>> = BTreeMap::new();
     for (entry, attribution) in entries.iter().zip(attributions) {
         if let Attribution::Click(click) = attribution {
             first.entry(entry.customer()).or_insert_with(|| arrival(&entry.message, click));
         }
     }
-    let arrivals: Vec<Arrival<'_>> = first.into_values().collect();
-    tx.arrive(&arrivals).await
+    first.into_values().collect()
 }
 
 fn arrival<'a>(message: &'a LeadMessage, click: &Click) -> Arrival<'a> {

@@ -18,12 +18,19 @@ pub(super) struct Entry {
     pub(super) message: LeadMessage,
     pub(super) event_key: String,
     pub(super) reply_to: Option<String>,
+    again: bool,
 }
 
 impl Entry {
     pub(super) fn new(received: Received) -> Self {
         let event_key = event_key(&received.message.event_name);
-        Self { message: received.message, event_key, reply_to: received.reply_to }
+        Self { message: received.message, event_key, reply_to: received.reply_to, again: received.again }
+    }
+
+    /// Whether an earlier ending has to be looked for before anything else. A first delivery whose click was resolved at
+    /// accept needs no look: nothing is decided for it anew, and an ending it may have is found by its own id.
+    pub(super) fn may_be_known(&self) -> bool {
+        self.again || self.message.resolved.is_none()
     }
 
     pub(super) fn customer(&self) -> (Uuid, &str) {
@@ -71,7 +78,10 @@ fn collapse(batch: Vec<Received>) -> Vec<Entry> {
     for received in batch {
         let place = *places.entry(received.message.id).or_insert(entries.len());
         match entries.get_mut(place) {
-            Some(first) => first.reply_to = first.reply_to.take().or(received.reply_to),
+            Some(first) => {
+                first.reply_to = first.reply_to.take().or(received.reply_to);
+                first.again |= received.again;
+            }
             None => entries.push(Entry::new(received)),
         }
     }

@@ -3,13 +3,13 @@
 //! Lock classes are taken in the order parked, customers, leads, links; parked rows are only ever
 //! taken with SKIP LOCKED, so they can be part of no deadlock whenever they are looked at.
 //!
-//! **Invariant:** ids that have an ending leave before anything is resolved or stored for them.
+//! **Invariant:** ids that have an ending leave before anything is resolved for them, and keep it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::attribute::{Attribution, arrive, attribute, customers_clicks};
+use super::attribute::{Attribution, arrivals, attribute, customers_clicks};
 use super::batch::Entry;
 use super::keys;
 use super::recorder::{Limits, Taken};
@@ -20,7 +20,7 @@ use crate::store::{Click, CustomerKey, Grave, Known, NewLead, NewParked, StoreEr
 /// Records a batch: what is known leaves first, customers come before follow-ups, counters last.
 pub(super) async fn record(tx: &mut Tx, entries: &[Entry], limits: Limits, wake: bool) -> Result<Recorded, StoreError> {
     let (workspaces, ids): (Vec<Uuid>, Vec<Uuid>) =
-        entries.iter().map(|e| (e.message.workspace_id, e.message.id)).unzip();
+        entries.iter().filter(|e| e.may_be_known()).map(|e| (e.message.workspace_id, e.message.id)).unzip();
     let known = tx.known(&workspaces, &ids).await?;
     let mut recorded = Recorded::default();
     for (id, known) in &known {
@@ -32,8 +32,10 @@ pub(super) async fn record(tx: &mut Tx, entries: &[Entry], limits: Limits, wake:
     }
     let open: Vec<&Entry> = entries.iter().filter(|entry| !known.contains_key(&entry.message.id)).collect();
     let attributions = attribute(tx, &open).await?;
-    let clicked = arrive(tx, &open, &attributions).await?;
-    let woken = if wake { tx.wake(&clicked).await? } else { Vec::new() };
+    let arrivals = arrivals(&open, &attributions);
+    tx.arrive(&arrivals).await?;
+    let woken = if wake { tx.wake(&arrivals).await? } else { Vec::new() };
+    drop(arrivals);
     let woken: Vec<Entry> = decode(tx, woken).await?.into_iter().map(Entry::new).collect();
     let woken_as = vec![Attribution::Customer; woken.len()];
     let all: Vec<(&Entry, &Attribution)> =
@@ -68,7 +70,7 @@ async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Received>, StoreEr
     let mut received = Vec::with_capacity(woken.len());
     for Woken { workspace_id, id, message, reply_to } in woken {
         match LeadMessage::decode(&message) {
-            Ok(lead) => received.push(Received { message: lead, reply_to }),
+            Ok(lead) => received.push(Received { message: lead, reply_to, again: true }),
             Err(error) => {
                 let (identity, reason) = (id.to_string(), error.to_string());
                 let (workspace_id, lead_id) = (Some(workspace_id), Some(id));

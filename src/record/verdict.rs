@@ -16,6 +16,8 @@ pub struct Received {
     pub message: LeadMessage,
     /// The reply queue of whoever waits for its verdict.
     pub reply_to: Option<String>,
+    /// Whether it may have been handled before.
+    pub again: bool,
 }
 
 /// What becomes of a message.

@@ -1,7 +1,7 @@
 //! Customers as leads bring them: the first click wins and stays.
 //!
-//! Enters: customers with the click that brought them. Leaves: who is new, who had no click and took
-//! this one, and the stored clicks that follow-ups need. A stored customer is never overwritten by a lead.
+//! Enters: customers with the click that brought them. Leaves: rows of who is new, and the stored clicks
+//! that follow-ups need. A stored customer is never overwritten by a lead; one without a click takes it.
 //!
 //! **Invariant:** rows are written in (workspace, external id) order.
 
@@ -40,26 +40,24 @@ pub struct Click {
 pub type CustomerKey = (Uuid, String);
 
 impl Tx {
-    /// Stores customers that do not exist yet, and gives the click to those who have none.
-    ///
-    /// Returns the keys of customers who got their click by this call. `arrivals` must hold each key
-    /// once, sorted by key.
+    /// Stores customers that do not exist yet, and gives the click to those who have none. `arrivals`
+    /// must hold each key once, sorted by key.
     ///
     /// # Errors
     /// [`StoreError`]; `Refused` when a row of the batch can never be stored.
-    pub async fn arrive(&mut self, arrivals: &[Arrival<'_>]) -> Result<Vec<CustomerKey>, StoreError> {
+    pub async fn arrive(&mut self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
         if arrivals.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let column =
             |pick: for<'r> fn(&'r Arrival<'_>) -> Option<&'r str>| arrivals.iter().map(pick).collect::<Vec<_>>();
-        let rows = sqlx::query!(
+        // Ids are new, so only the key arbitrates: one index less to look into.
+        let done = sqlx::query!(
             "INSERT INTO customers
                 (workspace_id, external_id, id, name, email, avatar, click_id, link_id, clicked_at, country)
             SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::uuid[], $9::timestamptz[], $10::text[])
-            ON CONFLICT DO NOTHING
-            RETURNING workspace_id, external_id",
+            ON CONFLICT (workspace_id, external_id) DO NOTHING",
             &arrivals.iter().map(|a| a.workspace_id).collect::<Vec<_>>(),
             &arrivals.iter().map(|a| a.external_id).collect::<Vec<_>>() as &[&str],
             &arrivals.iter().map(|a| a.id).collect::<Vec<_>>(),
@@ -71,17 +69,14 @@ impl Tx {
             &arrivals.iter().map(|a| a.click.clicked_at).collect::<Vec<_>>(),
             &column(|a| a.click.country.as_deref()) as &[Option<&str>],
         )
-        .fetch_all(&mut *self.connection)
+        .execute(&mut *self.connection)
         .await?;
-        let mut clicked: Vec<CustomerKey> = rows.into_iter().map(|row| (row.workspace_id, row.external_id)).collect();
-        if clicked.len() < arrivals.len() {
-            clicked.extend(self.give_clicks(arrivals).await?);
-        }
-        Ok(clicked)
+        let all = u64::try_from(arrivals.len()).is_ok_and(|arrivals| arrivals == done.rows_affected());
+        if all { Ok(()) } else { self.give_clicks(arrivals).await }
     }
 
     /// Gives a click to stored customers who have none, which is rare: one by one, in key order.
-    async fn give_clicks(&mut self, arrivals: &[Arrival<'_>]) -> Result<Vec<CustomerKey>, StoreError> {
+    async fn give_clicks(&mut self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
         let workspaces: Vec<Uuid> = arrivals.iter().map(|a| a.workspace_id).collect();
         let external_ids: Vec<&str> = arrivals.iter().map(|a| a.external_id).collect();
         let without: Vec<i64> = sqlx::query_scalar!(
@@ -95,18 +90,15 @@ impl Tx {
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let mut given = Vec::new();
         let places = without.into_iter().filter_map(|n| usize::try_from(n - 1).ok());
         for arrival in places.filter_map(|place| arrivals.get(place)) {
-            if self.give_click(arrival).await? {
-                given.push((arrival.workspace_id, arrival.external_id.to_owned()));
-            }
+            self.give_click(arrival).await?;
         }
-        Ok(given)
+        Ok(())
     }
 
-    async fn give_click(&mut self, arrival: &Arrival<'_>) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
+    async fn give_click(&mut self, arrival: &Arrival<'_>) -> Result<(), StoreError> {
+        sqlx::query!(
             "UPDATE customers
             SET click_id = $3, link_id = $4, clicked_at = $5, country = coalesce(country, $6)
             WHERE workspace_id = $1 AND external_id = $2 AND click_id IS NULL",
@@ -119,7 +111,7 @@ impl Tx {
         )
         .execute(&mut *self.connection)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(())
     }
 
     /// The stored clicks of these customers; those without one are absent.

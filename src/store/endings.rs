@@ -42,6 +42,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn known(&mut self, workspaces: &[Uuid], ids: &[Uuid]) -> Result<HashMap<Uuid, Known>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows = sqlx::query!(
             r#"WITH asked AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS a(workspace_id, id))
             SELECT l.id AS "id!", l.ending AS "ending!", l.reason, l.click_id, l.link_id

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::arrivals::CustomerKey;
+use super::arrivals::Arrival;
 use super::write::Tx;
 use super::{Store, StoreError};
 
@@ -73,7 +73,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn wake(&mut self, customers: &[CustomerKey]) -> Result<Vec<Woken>, StoreError> {
+    pub async fn wake(&mut self, customers: &[Arrival<'_>]) -> Result<Vec<Woken>, StoreError> {
         if customers.is_empty() {
             return Ok(Vec::new());
         }
@@ -86,8 +86,8 @@ impl Tx {
                     WHERE workspace_id = u.workspace_id AND customer_external_id = u.external_id
                     FOR UPDATE SKIP LOCKED) p)
             RETURNING workspace_id, id, message, reply_to",
-            &customers.iter().map(|(workspace, _)| *workspace).collect::<Vec<_>>(),
-            &customers.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>() as &[&str],
+            &customers.iter().map(|customer| customer.workspace_id).collect::<Vec<_>>(),
+            &customers.iter().map(|customer| customer.external_id).collect::<Vec<_>>() as &[&str],
         )
         .fetch_all(&mut *self.connection)
         .await?;

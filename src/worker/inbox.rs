@@ -53,11 +53,11 @@ pub(super) fn sort(deliveries: impl IntoIterator<Item = Delivery>, suspect_after
 
 /// Reads one delivery onto its pile.
 pub(super) fn read(delivery: Delivery, inbox: &mut Inbox) {
-    let Delivery { tag, body, message_id, reply_to, .. } = delivery;
+    let Delivery { tag, body, message_id, reply_to, redelivered: again, .. } = delivery;
     fault::payload("worker.read", &body);
     match LeadMessage::decode(&body) {
         Ok(message) => {
-            inbox.readable.push(Readable { tag, received: Received { message, reply_to }, body, message_id });
+            inbox.readable.push(Readable { tag, received: Received { message, reply_to, again }, body, message_id });
         }
         Err(error) => {
             let cause = match error {
