@@ -11,6 +11,9 @@ use tokio::sync::Mutex;
 
 use crate::engines::{FullDisk, Postgres, PostgresPair, Rabbit};
 
+/// The fault that needs a disk that only root can mount.
+pub(crate) const DISK_FULL: &str = "postgres-disk-full";
+
 /// Which engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -18,8 +21,8 @@ pub(crate) enum Kind {
     Single,
     /// PostgreSQL with a synchronous standby, three RabbitMQ nodes.
     Cluster,
-    /// PostgreSQL on a small disk, one RabbitMQ node.
-    SmallDisk,
+    /// Another such, whose engines are stopped and starved; PostgreSQL on a small disk where that can be had.
+    Spare,
 }
 
 impl Kind {
@@ -27,7 +30,7 @@ impl Kind {
         match self {
             Self::Single => "single",
             Self::Cluster => "cluster",
-            Self::SmallDisk => "small-disk",
+            Self::Spare => "spare",
         }
     }
 }
@@ -55,25 +58,35 @@ impl Database {
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) kind: Kind,
+    small_disk: bool,
     pub(crate) postgres: Mutex<Database>,
     pub(crate) rabbit: Mutex<Rabbit>,
 }
 
 impl Ground {
     /// Starts them.
-    ///
-    /// # Errors
-    /// Why this kind cannot be had here.
-    pub(crate) async fn start(kind: Kind, logs: &Path) -> Result<Self, String> {
+    pub(crate) async fn start(kind: Kind, logs: &Path) -> Self {
         let nodes = if kind == Kind::Cluster { 3 } else { 1 };
         let database = async {
             match kind {
-                Kind::Single => Ok(Database::Single(Postgres::start(logs, 0).await)),
-                Kind::Cluster => Ok(Database::Pair(PostgresPair::start(logs).await)),
-                Kind::SmallDisk => FullDisk::postgres(logs).await.map(Database::SmallDisk),
+                Kind::Single => Database::Single(Postgres::start(logs, 0).await),
+                Kind::Cluster => Database::Pair(PostgresPair::start(logs).await),
+                Kind::Spare => match FullDisk::postgres(logs).await {
+                    Ok(disk) => Database::SmallDisk(disk),
+                    Err(why) => {
+                        println!("  SKIPPED: {DISK_FULL}: {why}");
+                        Database::Single(Postgres::start(logs, 0).await)
+                    }
+                },
             }
         };
         let (database, rabbit) = join(database, Rabbit::start(logs, nodes)).await;
-        Ok(Self { kind, postgres: Mutex::new(database?), rabbit: Mutex::new(rabbit) })
+        let small_disk = matches!(database, Database::SmallDisk(_));
+        Self { kind, small_disk, postgres: Mutex::new(database), rabbit: Mutex::new(rabbit) }
+    }
+
+    /// Whether a fault can be done here.
+    pub(crate) fn bears(&self, fault: &str) -> bool {
+        self.small_disk || fault != DISK_FULL
     }
 }

@@ -16,7 +16,7 @@ const FLOOR: f64 = 0.99;
 /// … from this long after the fault on.
 const FLOOR_AFTER: Duration = Duration::from_secs(3);
 /// Fewer requests say nothing about a share.
-const FLOOR_REQUESTS: usize = 100;
+const FLOOR_REQUESTS: usize = 60;
 
 /// One fault that was done.
 #[derive(Debug, Clone)]

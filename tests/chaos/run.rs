@@ -21,6 +21,8 @@ use crate::world::World;
 /// Before the first fault, and between two.
 const WARM_UP: Duration = Duration::from_secs(2);
 const CALM: Duration = Duration::from_millis(300);
+/// At most this many broken promises of a world are spelt out.
+const SPELT: usize = 30;
 const RECOVERY: Duration = Duration::from_secs(40);
 
 /// How a run goes.
@@ -74,6 +76,9 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
         println!("  {name}: at most {} MiB, {} threads, {} files", size.rss_kib / 1024, size.threads, size.files);
     }
     found.faults.extend(settle(world).await);
+    for fault in found.faults.iter().take(SPELT) {
+        println!("BROKEN: {fault}");
+    }
     found
 }
 

@@ -24,8 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Looks a queue of the default virtual host up; `Q` is bound after it.
 const LOOKUP: &str = "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"NAME\">>)), ";
 
-/// Whether a node serves, and how many do, by its own account.
-const SERVING: &str = "{rabbit:is_booted(), length([N || N <- [node() | nodes()], rabbit:is_running(N)])}.";
+/// Whether a node serves, and how many of its cluster do, by its own account.
+const SERVING: &str = "{rabbit:is_booted(), length(case erlang:function_exported(rabbit_nodes, list_running, 0) of \
+                       true -> rabbit_nodes:list_running(); false -> rabbit_mnesia:cluster_nodes(running) end)}.";
 
 /// A broker of our own.
 #[derive(Debug)]

@@ -72,11 +72,9 @@ impl Span {
 /// The faults of a world, in the order of the short run.
 pub(crate) fn of(kind: Kind) -> Vec<Fault> {
     match kind {
-        Kind::Single => {
-            [deaths::FAULTS, edges::FAULTS, engines::SINGLE, crowds::FAULTS, planted::FAULTS, connects::FAULTS].concat()
-        }
+        Kind::Single => [deaths::FAULTS, edges::FAULTS, crowds::FAULTS, planted::FAULTS, connects::FAULTS].concat(),
         Kind::Cluster => engines::CLUSTER.to_vec(),
-        Kind::SmallDisk => engines::SMALL_DISK.to_vec(),
+        Kind::Spare => engines::SPARE.to_vec(),
     }
 }
 
