@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Only the faults whose name contains this; may be repeated
     #[arg(long)]
     pub(crate) only: Vec<String>,
+    /// Only the faults of this world: single, cluster or spare; may be repeated
+    #[arg(long)]
+    pub(crate) world: Vec<String>,
     /// Names the faults and what each proves
     #[arg(long)]
     pub(crate) list: bool,
@@ -78,9 +81,15 @@ impl Args {
         !self.filter.is_empty() && !self.filter.iter().any(own) || self.skip.iter().any(own)
     }
 
-    /// Whether a fault was asked for.
-    pub(crate) fn wants(&self, fault: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|word| fault.contains(word.as_str()))
+    /// Whether a fault of a world was asked for.
+    pub(crate) fn wants(&self, world: &str, fault: &str) -> bool {
+        (self.only.is_empty() || self.only.iter().any(|word| fault.contains(word.as_str())))
+            && (self.world.is_empty() || self.world.iter().any(|word| word == world))
+    }
+
+    /// Whether everything was asked for.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.only.is_empty() && self.world.is_empty()
     }
 
     /// The seed given, or the fixed one, or for long runs a fresh one.
@@ -100,6 +109,7 @@ impl Args {
         for (name, value) in [("minutes", self.minutes), ("rate", self.rate)] {
             again.extend(value.map(|value| format!(" --{name} {value}")));
         }
+        again.extend(self.world.iter().map(|world| format!(" --world {world}")));
         again.extend(self.only.iter().map(|only| format!(" --only {only}")));
         again
     }

@@ -71,7 +71,7 @@ async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
     let (second, third) = join(world(args, cluster, shared, folder), world(args, spare, shared, folder)).await;
     found.add(second);
     found.add(third);
-    if args.only.is_empty() && found.requests < SHORT_REQUESTS {
+    if args.wants_all() && found.requests < SHORT_REQUESTS {
         let few = format!("only {} requests were sent, {SHORT_REQUESTS} are promised", found.requests);
         println!("BROKEN: {few}");
         found.faults.push(few);
@@ -80,24 +80,31 @@ async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
 }
 
 fn wanted(args: &Args, kind: Kind) -> Vec<Fault> {
-    faults::of(kind).into_iter().filter(|fault| args.wants(fault.name)).collect()
+    faults::of(kind).into_iter().filter(|fault| args.wants(kind.as_str(), fault.name)).collect()
 }
 
-/// The engines of a world, unless nothing is wanted of it.
-async fn ground(args: &Args, kind: Kind, folder: &Path) -> Option<Ground> {
+/// The engines of a world, unless nothing is wanted of it; the error says that they did not come up.
+#[expect(clippy::disallowed_methods, reason = "joined at once: engines that fail us must not hide what others showed")]
+async fn ground(args: &Args, kind: Kind, folder: &Path) -> Result<Option<Ground>, String> {
     if wanted(args, kind).is_empty() {
-        return None;
+        return Ok(None);
     }
     let (folder, began) = (folder.join(kind.as_str()), Instant::now());
     fresh_folder(&folder);
-    let ground = Ground::start(kind, &folder).await;
+    let ground = tokio::spawn(async move { Ground::start(kind, &folder).await }).await;
+    let ground = ground.map_err(|_| format!("the engines of world {} did not come up", kind.as_str()))?;
     println!("  {:<10} engines up after {:.1} s", kind.as_str(), began.elapsed().as_secs_f64());
-    Some(ground)
+    Ok(Some(ground))
 }
 
-async fn world(args: &Args, ground: Option<Ground>, plan: Plan, folder: &Path) -> Found {
-    let Some(ground) = ground else {
-        return Found::default();
+async fn world(args: &Args, ground: Result<Option<Ground>, String>, plan: Plan, folder: &Path) -> Found {
+    let ground = match ground {
+        Ok(Some(ground)) => ground,
+        Ok(None) => return Found::default(),
+        Err(why) => {
+            println!("BROKEN: {why}");
+            return Found { faults: vec![why], ..Found::default() };
+        }
     };
     let kind = ground.kind;
     let world = World::start(&folder.join(kind.as_str()), ground, plan.seed).await;
