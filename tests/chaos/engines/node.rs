@@ -62,7 +62,6 @@ impl Node {
             conf.push_str("cluster_formation.peer_discovery_backend = classic_config\n");
             // On a busy machine the first may take a while; who gives up on it would found a cluster of its own.
             conf.push_str("cluster_formation.discovery_retry_limit = 200\n");
-            // The first founds the cluster at once; each other one waits for it, and would else for the first to give up on it.
             conf.push_str(&format!("cluster_formation.classic_config.nodes.1 = {}\n", node_name(0)));
             if number > 0 {
                 conf.push_str(&format!("cluster_formation.classic_config.nodes.2 = {}\n", node_name(number)));

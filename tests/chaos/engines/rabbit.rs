@@ -1,7 +1,7 @@
 //! RabbitMQ: one node or a cluster of three, and what can happen to it.
 //!
 //! Enters: a folder for the logs. Leaves: URLs, kills and freezes of single nodes, real memory and disk alarms, and what
-//! the cluster says about a queue. Nodes start side by side and find each other by a fixed list; a part that is in the minority pauses.
+//! the cluster says about a queue. Nodes after the first start side by side and find each other by a fixed list; a part that is in the minority pauses.
 //!
 //! **Invariant:** a method that changes something returns when the cluster says that it is so.
 
@@ -45,8 +45,11 @@ impl Rabbit {
         let epmd = node::epmd(&line, &place, &daemon::log(logs, "epmd"), port);
         let nodes = (0..nodes).map(|number| Node::new(&line, logs, number, nodes, port, &cookie)).collect();
         let mut rabbit = Self { nodes, _epmd: epmd, _place: place };
-        rabbit.nodes.iter_mut().for_each(Node::spawn);
-        rabbit.whole().await;
+        // The first alone: an empty node that waits for it holds the lock that it needs to found the cluster.
+        for range in [0..1, 1..rabbit.nodes.len()] {
+            rabbit.nodes.iter_mut().take(range.end).skip(range.start).for_each(Node::spawn);
+            rabbit.whole().await;
+        }
         rabbit
     }
 
@@ -168,9 +171,9 @@ impl Rabbit {
         }
     }
 
-    /// Waits until every node serves and sees all others.
+    /// Waits until every node that runs serves and sees all others that run.
     async fn whole(&self) {
-        join_all(self.nodes.iter().map(|node| self.serves(node))).await;
+        join_all(self.nodes.iter().filter(|node| node.runs()).map(|node| self.serves(node))).await;
     }
 
     async fn serves(&self, node: &Node) {
