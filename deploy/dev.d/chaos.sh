@@ -10,6 +10,7 @@ deploy/dev chaos: kill, cut and freeze everything under load, then check every a
   deploy/dev chaos --seed N            the same with another seed
   deploy/dev chaos --minutes M         random faults for M minutes, on a fresh seed unless --seed says otherwise
   deploy/dev chaos --only NAME         only the faults whose name contains NAME; may be repeated
+  deploy/dev chaos --world W           only the faults of one world: single, cluster, spare; may be repeated
   deploy/dev chaos --rate R            R requests per second
   deploy/dev chaos --list              name the faults
   deploy/dev chaos --broken            prove that the suite can fail: each patch in tests/chaos/broken is applied to a copy

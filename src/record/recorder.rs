@@ -1,8 +1,8 @@
 //! Runs the transaction, and decides what to do when it does not work.
 //!
-//! A deadlock is tried again at once. A row that `PostgreSQL` refuses fails its whole batch, so
-//! everyone is then tried alone, without waking parked leads (they may be the culprit, and the sweep
-//! finds them); who is refused alone twice is to be buried. Everything else is the world's failure.
+//! A deadlock is tried again at once. A row that `PostgreSQL` refuses fails its whole batch, so the
+//! batch is then halved until it stands alone, without waking parked leads (they may be the culprit, and
+//! the sweep finds them); who is refused alone twice is to be buried. Everything else is the world's failure.
 //!
 //! **Invariant:** nobody is condemned for a neighbour's fault, or for the world's.
 
@@ -51,7 +51,7 @@ impl Recorder {
     /// [`StoreError`] when the world failed: hold the batch and try again.
     pub async fn record(&self, batch: &Batch) -> Result<Recorded, StoreError> {
         match self.attempt(batch.entries(), true).await {
-            Err(error) if error.condemns() => self.one_by_one(&batch.entries()).await,
+            Err(error) if error.condemns() => self.by_halves(&batch.entries()).await,
             outcome => outcome,
         }
     }
@@ -89,20 +89,27 @@ impl Recorder {
         }
     }
 
-    async fn one_by_one(&self, entries: &[Entry]) -> Result<Recorded, StoreError> {
+    /// Finds who is refused by halving: a batch of hundreds costs tens of transactions, and nobody waits long for a
+    /// neighbour's fault.
+    async fn by_halves(&self, entries: &[Entry]) -> Result<Recorded, StoreError> {
         let mut all = Recorded::default();
-        for entry in entries {
-            let alone: Arc<[Entry]> = [entry.clone()].into();
-            let outcome = match self.attempt(Arc::clone(&alone), false).await {
-                Err(error) if error.condemns() => self.attempt(alone, false).await,
+        let mut parts: Vec<&[Entry]> = vec![entries];
+        while let Some(part) = parts.pop() {
+            let together: Arc<[Entry]> = part.into();
+            let outcome = match self.attempt(Arc::clone(&together), false).await {
+                Err(error) if error.condemns() && part.len() == 1 => self.attempt(together, false).await,
                 outcome => outcome,
             };
-            match outcome {
-                Ok(recorded) => all.verdicts.extend(recorded.verdicts),
-                Err(error) if error.condemns() => {
-                    all.verdicts.insert(entry.message.id, Verdict::Bury(error.to_string()));
+            match (outcome, part) {
+                (Ok(recorded), _) => all.verdicts.extend(recorded.verdicts),
+                (Err(error), [alone]) if error.condemns() => {
+                    all.verdicts.insert(alone.message.id, Verdict::Bury(error.to_string()));
                 }
-                Err(error) => return Err(error),
+                (Err(error), _) if error.condemns() => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                (Err(error), _) => return Err(error),
             }
         }
         Ok(all)

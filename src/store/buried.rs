@@ -56,6 +56,21 @@ impl Store {
         self.noted(attempts)
     }
 
+    /// Counts a first attempt of each of these that has none yet; returns those, the others are left as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_first_attempts(&self, identities: &[String]) -> Result<Vec<String>, StoreError> {
+        let first = sqlx::query_scalar!(
+            "INSERT INTO attempts (identity, attempts) SELECT identity, 1 FROM unnest($1::text[]) AS given (identity)
+            ORDER BY identity ON CONFLICT (identity) DO NOTHING RETURNING identity",
+            identities
+        )
+        .fetch_all(&self.pool)
+        .await;
+        self.noted(first)
+    }
+
     /// Forgets attempts: the message has ended, or was given back for no fault of its own.
     ///
     /// # Errors

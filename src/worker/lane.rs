@@ -136,10 +136,7 @@ impl Lane {
         let mut inbox = sort(deliveries, self.config.suspect_after);
         let suspects = std::mem::take(&mut inbox.suspects);
         self.handle(inlet, inbox).await?;
-        for suspect in suspects {
-            self.handle_suspect(inlet, suspect, innocent).await?;
-        }
-        Ok(())
+        self.handle_suspects(inlet, suspects, innocent).await
     }
 
     /// Records, buries, settles and tells, in this order.

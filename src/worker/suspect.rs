@@ -1,10 +1,13 @@
-//! Messages that keep coming back: begun alone, counted first, buried undecoded at the limit.
+//! Messages that keep coming back: counted before they are touched, buried undecoded at the limit.
 //!
 //! A payload that crashes the process leaves nothing behind but its count, so the count is committed
-//! before the message is touched. A message given back because `PostgreSQL` was away is innocent: its
-//! count is forgotten as soon as that can be written.
+//! first. Most of what comes back was near a lost connection, and there may be hundreds of it: whatever
+//! has no count yet is begun together; only what a process has died of before is begun alone. A process
+//! that lives to see how it went forgets the count, whatever became of the message.
 //!
-//! **Invariant:** a count says how often handling was begun and not finished for no fault of the world.
+//! **Invariant:** a count says how often a process died between beginning a message and settling it.
+
+use std::collections::HashSet;
 
 use super::inbox::{Condemned, Inbox, grave, read};
 use super::lane::{Lane, LetGo};
@@ -12,14 +15,41 @@ use crate::broker::{Delivery, Inlet};
 use crate::store::identity;
 
 impl Lane {
-    /// Handles one suspect alone.
-    pub(super) async fn handle_suspect(
+    /// Handles suspects: those without a count together, then the others, one by one.
+    pub(super) async fn handle_suspects(
+        &self,
+        inlet: &mut Inlet,
+        suspects: Vec<Delivery>,
+        innocent: &mut Vec<String>,
+    ) -> Result<(), LetGo> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let identities: Vec<String> = suspects.iter().map(named).collect();
+        let first = self.holding(inlet, || self.bench.store.begin_first_attempts(&identities)).await?;
+        let begun: HashSet<&str> = first.iter().map(String::as_str).collect();
+        let (together, alone): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|d| begun.contains(named(d).as_str()));
+        if !together.is_empty() {
+            tracing::info!(lane = self.name, messages = together.len(), "messages came back, handling them together");
+            let mut inbox = Inbox::default();
+            together.into_iter().for_each(|delivery| read(delivery, &mut inbox));
+            let handled = self.handle(inlet, inbox).await;
+            innocent.extend(first);
+            self.lived_to_tell(handled, innocent).await?;
+        }
+        for suspect in alone {
+            self.handle_suspect(inlet, suspect, innocent).await?;
+        }
+        Ok(())
+    }
+
+    async fn handle_suspect(
         &self,
         inlet: &mut Inlet,
         delivery: Delivery,
         innocent: &mut Vec<String>,
     ) -> Result<(), LetGo> {
-        let identity = identity(delivery.message_id.as_deref(), &delivery.body);
+        let identity = named(&delivery);
         let attempts = self.holding(inlet, || self.bench.store.begin_attempt(&identity)).await?;
         tracing::warn!(lane = self.name, identity, attempts, "a message came back, handling it alone");
         let mut inbox = Inbox::default();
@@ -31,10 +61,13 @@ impl Lane {
             read(delivery, &mut inbox);
         }
         let handled = self.handle(inlet, inbox).await;
-        if !matches!(handled, Err(LetGo::Broken(_))) {
-            innocent.push(identity);
-        }
-        if handled.is_ok() {
+        innocent.push(identity);
+        self.lived_to_tell(handled, innocent).await
+    }
+
+    /// While `PostgreSQL` is away the counts have to wait for it.
+    async fn lived_to_tell(&self, handled: Result<(), LetGo>, innocent: &mut Vec<String>) -> Result<(), LetGo> {
+        if !matches!(handled, Err(LetGo::GaveUp)) {
             self.forgive(innocent).await;
         }
         handled
@@ -50,4 +83,8 @@ impl Lane {
             Err(error) => tracing::debug!(lane = self.name, %error, "attempts not forgotten yet"),
         }
     }
+}
+
+fn named(delivery: &Delivery) -> String {
+    identity(delivery.message_id.as_deref(), &delivery.body)
 }

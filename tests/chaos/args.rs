@@ -6,6 +6,7 @@
 //! **Invariant:** no argument is taken and then ignored, save those that only libtest understands.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Only the faults whose name contains this; may be repeated
     #[arg(long)]
     pub(crate) only: Vec<String>,
+    /// Only the faults of this world: single, cluster or spare; may be repeated
+    #[arg(long)]
+    pub(crate) world: Vec<String>,
     /// Names the faults and what each proves
     #[arg(long)]
     pub(crate) list: bool,
@@ -77,9 +81,15 @@ impl Args {
         !self.filter.is_empty() && !self.filter.iter().any(own) || self.skip.iter().any(own)
     }
 
-    /// Whether a fault was asked for.
-    pub(crate) fn wants(&self, fault: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|word| fault.contains(word.as_str()))
+    /// Whether a fault of a world was asked for.
+    pub(crate) fn wants(&self, world: &str, fault: &str) -> bool {
+        (self.only.is_empty() || self.only.iter().any(|word| fault.contains(word.as_str())))
+            && (self.world.is_empty() || self.world.iter().any(|word| word == world))
+    }
+
+    /// Whether everything was asked for.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.only.is_empty() && self.world.is_empty()
     }
 
     /// The seed given, or the fixed one, or for long runs a fresh one.
@@ -88,12 +98,18 @@ impl Args {
             .unwrap_or_else(|| if self.minutes.is_some() { rand::random_range(1..1_000_000_000) } else { SHORT_SEED })
     }
 
+    /// A part of the minutes asked for; none in a short run.
+    pub(crate) fn time(&self, part: f64) -> Option<Duration> {
+        self.minutes.map(|minutes| Duration::from_secs_f64((minutes * 60.0 * part).max(1.0)))
+    }
+
     /// The command that repeats this run.
     pub(crate) fn again(&self, seed: u64) -> String {
         let mut again = format!("deploy/dev chaos --seed {seed}");
         for (name, value) in [("minutes", self.minutes), ("rate", self.rate)] {
             again.extend(value.map(|value| format!(" --{name} {value}")));
         }
+        again.extend(self.world.iter().map(|world| format!(" --world {world}")));
         again.extend(self.only.iter().map(|only| format!(" --only {only}")));
         again
     }

@@ -29,7 +29,6 @@ pub(crate) struct Fleet {
     deaths: Arc<Mutex<Vec<Death>>>,
     sticky: Arc<Mutex<Vec<(String, String)>>>,
     engines: [Engines; 2],
-    prefix: String,
     folder: PathBuf,
 }
 
@@ -59,9 +58,9 @@ pub(crate) struct Seen {
 impl Fleet {
     /// An empty fleet whose supervisor runs already; `engines` are those of the APIs and of the workers.
     #[expect(clippy::disallowed_methods, reason = "the supervisor ends with the suite's runtime")]
-    pub(crate) fn new(engines: [Engines; 2], prefix: &str, folder: &Path) -> Self {
+    pub(crate) fn new(engines: [Engines; 2], folder: &Path) -> Self {
         let (slots, deaths, sticky) = (Arc::default(), Arc::default(), Arc::default());
-        let fleet = Self { slots, deaths, sticky, engines, prefix: prefix.to_owned(), folder: folder.to_owned() };
+        let fleet = Self { slots, deaths, sticky, engines, folder: folder.to_owned() };
         let supervisor = fleet.clone();
         tokio::spawn(async move {
             loop {
@@ -152,6 +151,12 @@ impl Fleet {
         slots.iter().filter(|slot| slot.role == Role::Api && slot.wanted).map(|slot| slot.http).collect()
     }
 
+    /// Where the wanted processes of a role show their metrics.
+    pub(crate) fn metrics(&self, role: Role) -> Vec<SocketAddr> {
+        let slots = self.slots.lock().unwrap();
+        slots.iter().filter(|slot| slot.role == role && slot.wanted).map(|slot| slot.metrics).collect()
+    }
+
     /// The deaths since the n-th.
     pub(crate) fn deaths(&self, since: usize) -> Vec<Death> {
         self.deaths.lock().unwrap().iter().skip(since).cloned().collect()
@@ -209,7 +214,6 @@ impl Fleet {
         let mut environment = vec![
             ("DATABASE_URL".to_owned(), engines.database.clone()),
             ("AMQP_URL".to_owned(), engines.amqp.clone()),
-            ("LEADLINE__BROKER__PREFIX".to_owned(), self.prefix.clone()),
             ("LEADLINE__HTTP__LISTEN".to_owned(), slot.http.to_string()),
             ("LEADLINE__HTTP__METRICS_LISTEN".to_owned(), slot.metrics.to_string()),
         ];

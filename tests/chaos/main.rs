@@ -14,11 +14,15 @@ mod clock;
 #[cfg(test)]
 mod diary;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod given;
+#[cfg(test)]
+mod ground;
 #[cfg(test)]
 mod load;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A TCP proxy to put before an engine, with weather of our own making.
 //!
-//! Enters: the address of an engine. Leaves: an address that behaves as the fault says.
+//! Enters: the address of an engine, which may change. Leaves: an address that behaves as the fault says.
 //!
 //! **Invariant:** silence loses no byte: what was sent into it arrives once it is lifted, as with a real network.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -39,7 +40,7 @@ pub(crate) enum Weather {
 pub(crate) struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
-    target: Arc<str>,
+    target: watch::Sender<String>,
     accepted: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
 }
@@ -52,7 +53,7 @@ impl Proxy {
         let proxy = Self {
             address: listener.local_addr().unwrap(),
             weather: watch::Sender::new(Weather::Pass),
-            target: target.into(),
+            target: watch::Sender::new(target.to_owned()),
             accepted: Arc::default(),
             broken: Arc::default(),
         };
@@ -78,6 +79,11 @@ impl Proxy {
         self.weather.send_replace(weather);
     }
 
+    /// Leads new connections elsewhere.
+    pub(crate) fn point_to(&self, target: &str) {
+        self.target.send_replace(target.to_owned());
+    }
+
     /// Connections taken so far.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
@@ -101,7 +107,8 @@ impl Proxy {
         if weather.wait_for(|weather| *weather != Weather::Silence).await.is_err() {
             return;
         }
-        let Ok(far) = TcpStream::connect(&*self.target).await else {
+        let target = self.target.borrow().clone();
+        let Ok(far) = TcpStream::connect(target).await else {
             return;
         };
         self.join(near, far, weather).await;
@@ -165,5 +172,43 @@ async fn pump(
         if to.write_all(&buffer[..n]).await.is_err() {
             return;
         }
+    }
+}
+
+/// All proxies between a role and an engine: one per node.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    proxies: Vec<Proxy>,
+}
+
+impl Edge {
+    /// Stands before every node.
+    pub(crate) async fn before(targets: &[String]) -> Self {
+        Self { proxies: join_all(targets.iter().map(|target| Proxy::before(target))).await }
+    }
+
+    /// Its own addresses, in the order of the nodes.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.proxies.iter().map(Proxy::address).collect()
+    }
+
+    /// Changes the weather on all of them.
+    pub(crate) fn set(&self, weather: Weather) {
+        self.proxies.iter().for_each(|proxy| proxy.set(weather));
+    }
+
+    /// Leads new connections of all of them elsewhere.
+    pub(crate) fn point_to(&self, target: &str) {
+        self.proxies.iter().for_each(|proxy| proxy.point_to(target));
+    }
+
+    /// Connections taken so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.proxies.iter().map(Proxy::accepted).sum()
+    }
+
+    /// Connections ended by bad weather so far.
+    pub(crate) fn broken(&self) -> u64 {
+        self.proxies.iter().map(Proxy::broken).sum()
     }
 }

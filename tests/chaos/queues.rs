@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// Every queue of topology v1.
 pub(crate) const QUEUES: [&str; 6] = ["s00", "s01", "s02", "s03", "wait", "dead"];
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Bytes for a queue.
 #[derive(Debug, Clone)]
@@ -36,29 +36,32 @@ impl Planted {
 /// Where the broker is.
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
-    pub(crate) url: String,
-    pub(crate) prefix: String,
+    /// Its nodes; any will do.
+    pub(crate) urls: Vec<String>,
 }
 
 impl Queues {
     /// Messages ready in all queues.
     pub(crate) async fn ready(&self) -> Result<u64, String> {
-        let counted = self.with(async |channel| {
+        soon(async {
+            let (connection, channel) = self.open().await?;
             let mut ready = 0;
             for queue in QUEUES {
                 let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-                let name = format!("{}leads.v1.{queue}", self.prefix);
+                let name = format!("leads.v1.{queue}");
                 let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await?;
                 ready += u64::from(declared.message_count());
             }
+            connection.close(200, "OK".into()).await?;
             Ok(ready)
-        });
-        counted.await
+        })
+        .await
     }
 
     /// Publishes, and says of each whether the broker took it.
     pub(crate) async fn plant(&self, planted: &[Planted]) -> Result<Vec<bool>, String> {
-        let confirmed = self.with(async |channel| {
+        soon(async {
+            let (connection, channel) = self.open().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let mut taken = Vec::with_capacity(planted.len());
             for chunk in planted.chunks(500) {
@@ -66,31 +69,39 @@ impl Queues {
                 for Planted { queue, id, body } in chunk {
                     let properties =
                         BasicProperties::default().with_delivery_mode(2).with_message_id(id.as_str().into());
-                    let exchange = format!("{}leads.v1", self.prefix);
                     let options = BasicPublishOptions::default();
-                    let sent = channel.basic_publish(exchange.into(), queue.as_str().into(), options, body, properties);
-                    confirms.push(sent.await?);
+                    let key = queue.as_str().into();
+                    confirms.push(channel.basic_publish("leads.v1".into(), key, options, body, properties).await?);
                 }
                 for confirm in confirms {
                     taken.push(matches!(confirm.await?, Confirmation::Ack(_)));
                 }
             }
+            connection.close(200, "OK".into()).await?;
             Ok(taken)
-        });
-        confirmed.await
+        })
+        .await
     }
 
-    async fn with<T>(&self, work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>) -> Result<T, String> {
-        let worked = async {
-            let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
-            let channel = connection.create_channel().await?;
-            let value = work(&channel).await?;
-            connection.close(200, "OK".into()).await?;
-            Ok::<T, lapin::Error>(value)
-        };
-        match timeout(PATIENCE * 4, worked).await {
-            Ok(worked) => worked.map_err(|error| error.to_string()),
-            Err(_) => Err("RabbitMQ did not answer the suite".to_owned()),
+    /// A channel on the first node that gives one.
+    async fn open(&self) -> lapin::Result<(Connection, Channel)> {
+        let mut last = None;
+        for url in &self.urls {
+            match Connection::connect(url, ConnectionProperties::default()).await {
+                Ok(connection) => {
+                    let channel = connection.create_channel().await?;
+                    return Ok((connection, channel));
+                }
+                Err(error) => last = Some(error),
+            }
         }
+        Err(last.unwrap_or_else(|| lapin::ErrorKind::MissingHeartbeatError.into()))
+    }
+}
+
+async fn soon<T>(work: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
+    match timeout(PATIENCE, work).await {
+        Ok(worked) => worked.map_err(|error| error.to_string()),
+        Err(_) => Err("RabbitMQ did not answer the suite".to_owned()),
     }
 }

@@ -16,7 +16,7 @@ const FLOOR: f64 = 0.99;
 /// … from this long after the fault on.
 const FLOOR_AFTER: Duration = Duration::from_secs(3);
 /// Fewer requests say nothing about a share.
-const FLOOR_REQUESTS: usize = 100;
+const FLOOR_REQUESTS: usize = 60;
 
 /// One fault that was done.
 #[derive(Debug, Clone)]
@@ -101,7 +101,6 @@ pub(crate) fn print(done: &[Done], lines: &[Line]) {
     rows.extend(lines.iter().map(|line| line.cells.iter().map(String::as_str).collect()));
     let widths: Vec<usize> =
         (0..head.len()).map(|n| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0)).collect();
-    println!();
     for (n, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("| {} |", cells.join(" | "));

@@ -6,10 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use chrono::Utc;
+use futures_util::future::{join, join_all};
+use rand::Rng;
 
 use crate::check;
 use crate::clock::pause;
+use crate::diary::Kind;
 use crate::faults::{Fault, Span};
 use crate::load::Load;
 use crate::report::{self, Done, Line};
@@ -17,59 +20,118 @@ use crate::world::World;
 
 /// Before the first fault, and between two.
 const WARM_UP: Duration = Duration::from_secs(2);
-const CALM: Duration = Duration::from_millis(600);
-const RECOVERY: Duration = Duration::from_secs(30);
+const CALM: Duration = Duration::from_millis(300);
+/// At most this many broken promises of a world are spelt out.
+const SPELT: usize = 30;
+const RECOVERY: Duration = Duration::from_secs(40);
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) rate: f64,
-    /// How long a fault lasts that lasts as long as it is told.
+    /// How long a fault lasts in a short run, where that is a matter of choice.
     pub(crate) lasts: Duration,
+    /// How long a long run goes on drawing faults; none: each fault once.
+    pub(crate) time: Option<Duration>,
 }
 
 /// What a run found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) faults: Vec<String>,
+    /// Attempts over HTTP.
     pub(crate) requests: usize,
+    /// Faults done.
+    pub(crate) done: usize,
+}
+
+impl Found {
+    /// Adds what another world found.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.faults.extend(other.faults);
+        self.requests += other.requests;
+        self.done += other.done;
+    }
 }
 
 /// Runs faults in a world under load.
 pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
     let load = Load::start(&world.client, &world.tenants, plan.seed, plan.rate);
     pause(WARM_UP).await;
-    let mut done = Vec::new();
-    for fault in faults {
-        done.push(once(world, fault, plan.lasts).await);
-        pause(CALM).await;
-    }
+    let done = match plan.time {
+        None => each(world, faults, plan.lasts).await,
+        Some(time) => drawn(world, faults, time).await,
+    };
     let held_up = load.finish().await;
-    let mut found = Found::default();
     let entries = world.diary.entries(0);
-    found.requests = entries.len();
+    let requests = entries.iter().filter(|entry| entry.kind != Kind::Planted).count();
+    let mut found = Found { faults: Vec::new(), requests, done: done.len() };
     let lines: Vec<Line> = done.iter().map(|done| report::line(done, &entries)).collect();
+    println!("\nworld {}, {:.0} requests a second wished for:\n", world.ground.kind.as_str(), plan.rate);
     report::print(&done, &lines);
     found.faults.extend(lines.into_iter().flat_map(|line| line.faults));
-    println!("\n  {} requests, {held_up} beats held up because too many were under way", entries.len());
+    println!("\n  {requests} requests, {held_up} beats held up because too many were under way");
     for (name, size) in world.readings.sizes() {
         println!("  {name}: at most {} MiB, {} threads, {} files", size.rss_kib / 1024, size.threads, size.files);
     }
     found.faults.extend(settle(world).await);
+    for fault in found.faults.iter().take(SPELT) {
+        println!("BROKEN: {fault}");
+    }
     found
+}
+
+/// Every fault once, in turn; beside them those that have processes of their own.
+async fn each(world: &World, faults: &[Fault], lasts: Duration) -> Vec<Done> {
+    let (aside, turns): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|fault| fault.aside);
+    let in_turn = async {
+        let mut done = Vec::new();
+        for fault in turns {
+            done.push(once(world, fault, lasts).await);
+            pause(CALM).await;
+        }
+        done
+    };
+    let (mut done, beside) = join(in_turn, join_all(aside.iter().map(|fault| once(world, fault, lasts)))).await;
+    done.extend(beside);
+    done
+}
+
+/// Faults drawn from the seed, as long as it takes, with gaps between them.
+async fn drawn(world: &World, faults: &[Fault], time: Duration) -> Vec<Done> {
+    let (until, mut done) = (Instant::now() + time, Vec::new());
+    while Instant::now() < until {
+        let (fault, lasts, gap) = world.draw(|dice| {
+            let fault = faults[dice.random_range(0..faults.len())];
+            let lasts =
+                if dice.random_bool(0.2) { dice.random_range(20.0..60.0) } else { dice.random_range(5.0..20.0) };
+            (fault, Duration::from_secs_f64(lasts), Duration::from_secs_f64(dice.random_range(0.5..8.0)))
+        });
+        done.push(once(world, &fault, lasts).await);
+        pause(gap).await;
+    }
+    done
 }
 
 /// One fault, its recovery, and how it went.
 async fn once(world: &World, fault: &Fault, lasts: Duration) -> Done {
-    let began = Instant::now();
-    let mut span = Span::new(lasts);
-    let harm: BoxFuture<'_, _> = (fault.run)(world, &mut span);
-    let evidence = harm.await;
-    let off = span.off.unwrap_or_else(Instant::now);
-    let recovered = world.recovered(RECOVERY).await.map(|()| Instant::now());
+    let (began, at, since) = (Instant::now(), Utc::now(), world.diary.len());
+    let (mut span, over) = Span::new(lasts);
+    let harm = async {
+        let evidence = (fault.run)(world, &mut span).await;
+        span.ends();
+        evidence
+    };
+    let recovery = async {
+        over.await.ok();
+        world.recovered(since, RECOVERY).await.map(|()| Instant::now())
+    };
+    let (evidence, recovered) = join(harm, recovery).await;
     let how = evidence.as_ref().err().map_or("bit", String::as_str);
-    println!("{:>6.1} s  {:<28} {how}", began.elapsed().as_secs_f64(), fault.name);
+    let (kind, took) = (world.ground.kind.as_str(), began.elapsed().as_secs_f64());
+    println!("  {} {kind:<10} {:<28} {took:>5.1} s  {how}", at.format("%T%.3f"), fault.name);
+    let off = span.off.unwrap_or(began);
     Done { name: fault.name, floor: fault.floor, on: span.on, off, recovered, evidence }
 }
 

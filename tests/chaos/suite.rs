@@ -2,27 +2,32 @@
 //!
 //! **Invariant:** the last line says how to repeat the run, and the exit code is 0 only if all was well.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join;
 use tokio::runtime::Builder;
 
 use crate::args::Args;
-use crate::faults;
-use crate::run::{Plan, run};
+use crate::faults::{self, Fault};
+use crate::ground::{Ground, Kind};
+use crate::process::fresh_folder;
+use crate::run::{Found, Plan, run};
 use crate::world::World;
 
+const WORLDS: [Kind; 3] = [Kind::Single, Kind::Cluster, Kind::Spare];
 const SHORT_RATE: f64 = 220.0;
-/// At most this many broken promises are spelt out.
-const SPELT: usize = 40;
-
+/// Enough for the floor to be measured in the last third.
+const LASTS: Duration = Duration::from_millis(4600);
+/// What the short run promises to send.
+const SHORT_REQUESTS: usize = 20_000;
 /// Runs what the arguments ask for.
 pub(crate) fn main() -> ExitCode {
     let args = Args::read();
     if args.list {
-        for fault in faults::all() {
-            println!("{:<28} {}", fault.name, fault.does);
+        for (kind, fault) in WORLDS.iter().flat_map(|kind| faults::of(*kind).into_iter().map(move |f| (kind, f))) {
+            println!("{:<11} {:<28} {}", kind.as_str(), fault.name, fault.does);
         }
         return ExitCode::SUCCESS;
     }
@@ -41,20 +46,12 @@ async fn worlds(args: &Args) -> bool {
     println!("chaos: seed {seed}");
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos"));
     let folder = folder.join(seed.to_string());
-    let faults: Vec<_> = faults::all().into_iter().filter(|fault| args.wants(fault.name)).collect();
-    let plan = Plan { seed, rate: args.rate.unwrap_or(SHORT_RATE), lasts: Duration::from_millis(5500) };
-    let world =
-        World::start(&folder.join("single"), &required("TEST_DATABASE_URL"), &required("TEST_AMQP_URL"), seed).await;
-    let found = run(&world, &faults, plan).await;
-    world.end();
-    for fault in found.faults.iter().take(SPELT) {
-        println!("BROKEN: {fault}");
-    }
+    let found = stages(args, seed, &folder).await;
     let verdict = if found.faults.is_empty() { "passed" } else { "FAILED" };
     println!(
         "\nchaos: {verdict}: seed {seed}, {} requests, {} faults, {} broken promises, {:.0} s; logs in {}\nchaos: again: {}",
         found.requests,
-        faults.len(),
+        found.done,
         found.faults.len(),
         began.elapsed().as_secs_f64(),
         folder.display(),
@@ -63,7 +60,56 @@ async fn worlds(args: &Args) -> bool {
     found.faults.is_empty()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the tests' own engines, as deploy/dev names them")]
-fn required(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: use deploy/dev chaos"))
+/// One world alone, then two side by side, whose engines start meanwhile.
+async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
+    let rate = args.rate.unwrap_or(SHORT_RATE);
+    let alone = Plan { seed, rate, lasts: LASTS, time: args.time(0.6) };
+    let shared = Plan { rate: rate / 2.0, time: args.time(0.4), ..alone };
+    let first = ground(args, Kind::Single, folder).await;
+    let grounds = join(ground(args, Kind::Cluster, folder), ground(args, Kind::Spare, folder));
+    let (mut found, (cluster, spare)) = join(world(args, first, alone, folder), grounds).await;
+    let (second, third) = join(world(args, cluster, shared, folder), world(args, spare, shared, folder)).await;
+    found.add(second);
+    found.add(third);
+    if args.wants_all() && found.requests < SHORT_REQUESTS {
+        let few = format!("only {} requests were sent, {SHORT_REQUESTS} are promised", found.requests);
+        println!("BROKEN: {few}");
+        found.faults.push(few);
+    }
+    found
+}
+
+fn wanted(args: &Args, kind: Kind) -> Vec<Fault> {
+    faults::of(kind).into_iter().filter(|fault| args.wants(kind.as_str(), fault.name)).collect()
+}
+
+/// The engines of a world, unless nothing is wanted of it; the error says that they did not come up.
+#[expect(clippy::disallowed_methods, reason = "joined at once: engines that fail us must not hide what others showed")]
+async fn ground(args: &Args, kind: Kind, folder: &Path) -> Result<Option<Ground>, String> {
+    if wanted(args, kind).is_empty() {
+        return Ok(None);
+    }
+    let (folder, began) = (folder.join(kind.as_str()), Instant::now());
+    fresh_folder(&folder);
+    let ground = tokio::spawn(async move { Ground::start(kind, &folder).await }).await;
+    let ground = ground.map_err(|_| format!("the engines of world {} did not come up", kind.as_str()))?;
+    println!("  {:<10} engines up after {:.1} s", kind.as_str(), began.elapsed().as_secs_f64());
+    Ok(Some(ground))
+}
+
+async fn world(args: &Args, ground: Result<Option<Ground>, String>, plan: Plan, folder: &Path) -> Found {
+    let ground = match ground {
+        Ok(Some(ground)) => ground,
+        Ok(None) => return Found::default(),
+        Err(why) => {
+            println!("BROKEN: {why}");
+            return Found { faults: vec![why], ..Found::default() };
+        }
+    };
+    let kind = ground.kind;
+    let world = World::start(&folder.join(kind.as_str()), ground, plan.seed).await;
+    let faults: Vec<Fault> = wanted(args, kind).into_iter().filter(|f| world.ground.bears(f.name)).collect();
+    let found = run(&world, &faults, plan).await;
+    world.end();
+    found
 }

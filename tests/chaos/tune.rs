@@ -13,7 +13,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("BROKER__QUEUE_MAX_LENGTH", "3000"),
     ("WORKER__BACKOFF_MAX", "500ms"),
     ("WORKER__HOLD_MAX", "4s"),
-    ("WORKER__PARK_MAX", "12s"),
+    ("WORKER__PARK_MAX", "25s"),
     ("STORE__ACQUIRE_TIMEOUT", "1s"),
     ("STORE__STATEMENT_TIMEOUT", "3s"),
     ("STORE__LOCK_TIMEOUT", "2s"),
@@ -26,4 +26,4 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 pub(crate) const QUEUE_MAX_LENGTH: usize = 3000;
 
 /// `worker.park_max` as above, in seconds: the longest that an accepted follow-up may be under way.
-pub(crate) const PARK_MAX_S: u64 = 12;
+pub(crate) const PARK_MAX_S: u64 = 25;

@@ -1,9 +1,10 @@
 //! One world: engines, a proxy on every edge, a fleet, load, and a diary of it all.
 //!
-//! Enters: where the engines are. Leaves: everything that a fault needs to do harm and to show that it did.
+//! Enters: engines. Leaves: everything that a fault needs to do harm and to show that it did.
 //!
 //! **Invariant:** the suite itself reaches the engines past the proxies, so that it sees what is true.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -12,42 +13,56 @@ use std::time::Duration;
 use leadline::lead::Mode;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, PgPool};
 use url::Url;
+use uuid::Uuid;
 
 use crate::check::Allowances;
 use crate::clock::within;
-use crate::diary::{Diary, Kind};
+use crate::diary::{Diary, Entry, Kind};
 use crate::fleet::{Engines, Fleet};
 use crate::given::{Tenant, tenants};
+use crate::ground::Ground;
 use crate::load::{Client, Wish};
-use crate::process::{Role, fresh_folder};
-use crate::proxy::{Proxy, Weather};
+use crate::process::Role;
+use crate::proxy::{Edge, Weather};
 use crate::queues::Queues;
 use crate::scrape::Readings;
 
 const APIS: usize = 2;
 const WORKERS: usize = 2;
+/// Accepted leads that may be on their way at any moment.
+const UNDER_WAY: i64 = 40;
 const START_WITHIN: Duration = Duration::from_secs(30);
 
-/// The four edges, each with a proxy of its own.
+/// The four edges, and the suite's own way to PostgreSQL, which follows a fail-over too.
 #[derive(Debug, Clone)]
 pub(crate) struct Edges {
-    pub(crate) api_pg: Proxy,
-    pub(crate) api_mq: Proxy,
-    pub(crate) worker_pg: Proxy,
-    pub(crate) worker_mq: Proxy,
+    pub(crate) api_pg: Edge,
+    pub(crate) api_mq: Edge,
+    pub(crate) worker_pg: Edge,
+    pub(crate) worker_mq: Edge,
+    books: Edge,
 }
 
 impl Edges {
-    async fn before(database: &str, amqp: &str) -> Self {
-        let (pg, mq) = (host_port(database), host_port(amqp));
+    async fn before(pg: &[String], mq: &[String]) -> Self {
         Self {
-            api_pg: Proxy::before(&pg).await,
-            api_mq: Proxy::before(&mq).await,
-            worker_pg: Proxy::before(&pg).await,
-            worker_mq: Proxy::before(&mq).await,
+            api_pg: Edge::before(pg).await,
+            api_mq: Edge::before(mq).await,
+            worker_pg: Edge::before(pg).await,
+            worker_mq: Edge::before(mq).await,
+            books: Edge::before(pg).await,
+        }
+    }
+
+    /// Leads everybody to another PostgreSQL, and ends the connections to the one before.
+    pub(crate) fn fail_over(&self, target: &str) {
+        for edge in [&self.api_pg, &self.worker_pg, &self.books] {
+            edge.point_to(target);
+            edge.set(Weather::Cut);
+            edge.set(Weather::Pass);
         }
     }
 
@@ -75,6 +90,8 @@ impl Edges {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) folder: PathBuf,
+    pub(crate) ground: Ground,
+    /// Where the suite itself finds PostgreSQL.
     pub(crate) database: String,
     pub(crate) pool: PgPool,
     pub(crate) queues: Queues,
@@ -90,19 +107,23 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes a database, starts the fleet through the proxies, and waits until it serves.
-    pub(crate) async fn start(folder: &Path, database: &str, amqp: &str, seed: u64) -> Self {
-        fresh_folder(folder);
+    /// Starts the fleet on its ground, through the proxies, and waits until it serves.
+    pub(crate) async fn start(folder: &Path, ground: Ground, seed: u64) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
-        let name = format!("chaos_{:08x}", rand::random::<u32>());
-        let (database, pool) = database_for(database, &name).await;
-        let edges = Edges::before(&database, amqp).await;
-        let engines = [
-            Engines { database: through(&edges.api_pg, &database), amqp: through(&edges.api_mq, amqp) },
-            Engines { database: through(&edges.worker_pg, &database), amqp: through(&edges.worker_mq, amqp) },
-        ];
-        let prefix = format!("{name}.");
-        let fleet = Fleet::new(engines, &prefix, folder);
+        let (amqp, direct) = {
+            let (mut postgres, rabbit) = (ground.postgres.lock().await, ground.rabbit.lock().await);
+            let urls: Vec<String> = (0..rabbit.count()).map(|node| rabbit.url(node)).collect();
+            let server = postgres.primary();
+            server.execute("postgres", "CREATE DATABASE leadline").await;
+            (urls, server.url("leadline"))
+        };
+        let mq: Vec<String> = amqp.iter().map(|url| host_port(url)).collect();
+        let edges = Edges::before(&[host_port(&direct)], &mq).await;
+        let engines = [(&edges.api_pg, &edges.api_mq), (&edges.worker_pg, &edges.worker_mq)]
+            .map(|(pg, mq)| Engines { database: through(pg, &direct), amqp: through(mq, &amqp[0]) });
+        let database = through(&edges.books, &direct);
+        let pool = migrated(&database).await;
+        let fleet = Fleet::new(engines, folder);
         let diary = Diary::at(&folder.join("diary.ndjson"));
         let tenants = Arc::new(tenants(&pool).await);
         for _ in 0..APIS {
@@ -116,7 +137,8 @@ impl World {
         let probes = reqwest::Client::builder().timeout(Duration::from_secs(1)).build().unwrap();
         let world = Self {
             folder: folder.to_owned(),
-            queues: Queues { url: amqp.to_owned(), prefix },
+            queues: Queues { urls: amqp },
+            ground,
             allowances: Mutex::default(),
             dice: Mutex::new(StdRng::seed_from_u64(dice.random())),
             database,
@@ -144,8 +166,9 @@ impl World {
         draw(&mut self.dice.lock().unwrap())
     }
 
-    /// Asks every API for a `wait` until each has recorded one again and the queues are short.
-    pub(crate) async fn recovered(&self, patience: Duration) -> Result<(), String> {
+    /// Waits until every API has a `wait` recorded again, through the queue, and everything that was accepted since the
+    /// n-th entry of the diary has ended or is parked: nothing of a fault is left for the next one.
+    pub(crate) async fn recovered(&self, since: usize, patience: Duration) -> Result<(), String> {
         within(patience, || async {
             for api in self.fleet.addresses() {
                 let entry = self.client.send_to(&self.tenants[0], &self.probe(), api).await;
@@ -153,12 +176,38 @@ impl World {
                     return Err(format!("{api} answers {}", entry.line.status));
                 }
             }
-            match self.queues.ready().await? {
-                0..200 => Ok(()),
-                ready => Err(format!("{ready} messages ready")),
-            }
+            self.breakers_closed().await?;
+            self.ended(since).await
         })
         .await
+    }
+
+    /// That everything accepted up to now since the n-th entry of the diary has ended or is parked.
+    async fn ended(&self, since: usize) -> Result<(), String> {
+        let accepted = |entry: Entry| entry.line.lead_id.filter(|_| entry.line.status == 200);
+        let ids: Vec<Uuid> = self.diary.entries(since).into_iter().filter_map(accepted).collect();
+        let open: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM unnest($1::uuid[]) AS asked (id) WHERE id NOT IN (SELECT id FROM leads WHERE id = ANY($1)) \
+             AND id NOT IN (SELECT id FROM parked_leads) AND id NOT IN (SELECT lead_id FROM buried_leads WHERE lead_id IS NOT NULL)",
+        )
+        .bind(ids)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| error.to_string())?;
+        // What was accepted a moment ago is on its way.
+        if open <= UNDER_WAY { Ok(()) } else { Err(format!("{open} accepted leads have not ended")) }
+    }
+
+    /// That every API goes through the queue.
+    async fn breakers_closed(&self) -> Result<(), String> {
+        for metrics in self.fleet.metrics(Role::Api) {
+            let answer = self.probes.get(format!("http://{metrics}/metrics")).send().await;
+            let page = answer.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
+            if !page.contains("\nleadline_breaker_open 0") {
+                return Err("an API still records directly".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Sends a `wait` of a new customer, repeated as it is told to be.
@@ -177,26 +226,21 @@ impl World {
         }
     }
 
-    /// Ends all processes and drops the database; queues go with their prefix's world.
+    /// Ends all processes; the engines end with the world.
     pub(crate) fn end(&self) {
         self.edges.calm();
         self.fleet.end();
     }
 }
 
-/// A migrated database of its own, and a pool that goes past every proxy.
-async fn database_for(admin: &str, name: &str) -> (String, PgPool) {
-    let maintenance = PgPoolOptions::new().max_connections(1).connect(admin).await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&maintenance).await.unwrap();
-    let mut url = Url::parse(admin).unwrap();
-    url.set_path(name);
-    let url = url.to_string();
+/// A pool on the freshly migrated database.
+async fn migrated(url: &str) -> PgPool {
+    let url = url.to_owned();
     let migrated =
         Command::new(env!("CARGO_BIN_EXE_leadline")).arg("migrate").env("DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "leadline migrate: {}", String::from_utf8_lossy(&migrated.stderr));
     let options = PgPoolOptions::new().max_connections(6).acquire_timeout(Duration::from_secs(3));
-    let pool = options.connect(&url).await.unwrap();
-    (url, pool)
+    options.connect(&url).await.unwrap()
 }
 
 fn host_port(url: &str) -> String {
@@ -204,10 +248,13 @@ fn host_port(url: &str) -> String {
     format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())
 }
 
-/// The same URL, through a proxy.
-pub(crate) fn through(proxy: &Proxy, url: &str) -> String {
-    let mut url = Url::parse(url).unwrap();
-    url.set_host(Some("127.0.0.1")).unwrap();
-    url.set_port(Some(proxy.address().port())).unwrap();
-    url.to_string()
+/// The same URL through every proxy of an edge, separated by commas.
+pub(crate) fn through(edge: &Edge, url: &str) -> String {
+    let one = |address: SocketAddr| {
+        let mut url = Url::parse(url).unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(address.port())).unwrap();
+        url.to_string()
+    };
+    edge.addresses().into_iter().map(one).collect::<Vec<_>>().join(",")
 }

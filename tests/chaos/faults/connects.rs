@@ -11,7 +11,7 @@ use super::{Evidence, Fault, Span};
 use crate::clock::within;
 use crate::fleet::{Engines, Fleet};
 use crate::process::{Role, Size};
-use crate::proxy::{Proxy, Weather};
+use crate::proxy::{Edge, Weather};
 use crate::world::{World, through};
 
 /// Attempts after which the process is measured first, and last.
@@ -25,6 +25,7 @@ pub(super) const FAULTS: &[Fault] = &[Fault {
     name: "connects-fail",
     does: "200 connections in a row are reset, and 200 taken and never answered, by either engine",
     floor: false,
+    aside: true,
     run: |world, span| connects(world, span).boxed(),
 }];
 
@@ -38,12 +39,14 @@ async fn connects(world: &World, span: &mut Span) -> Evidence {
 
 /// A process whose engines are behind such weather from the start.
 async fn in_vain(world: &World, weather: Weather) -> Evidence {
-    let (pg, mq) = (Proxy::before("127.0.0.1:1").await, Proxy::before("127.0.0.1:1").await);
-    [&pg, &mq].map(|proxy| proxy.set(weather)).into_iter().for_each(drop);
-    let engines = Engines { database: through(&pg, &world.database), amqp: through(&mq, &world.queues.url) };
+    let nowhere = ["127.0.0.1:1".to_owned()];
+    let (pg, mq) = (Edge::before(&nowhere).await, Edge::before(&nowhere).await);
+    pg.set(weather);
+    mq.set(weather);
+    let engines = Engines { database: through(&pg, &world.database), amqp: through(&mq, &world.queues.urls[0]) };
     let folder = world.folder.join(format!("{weather:?}").to_lowercase());
     crate::process::fresh_folder(&folder);
-    let fleet = Fleet::new([engines.clone(), engines], "nowhere.", &folder);
+    let fleet = Fleet::new([engines.clone(), engines], &folder);
     let quick = ["RECONNECT_MIN", "RECONNECT_MAX", "CONNECT_TIMEOUT"].map(|key| format!("LEADLINE__BROKER__{key}"));
     let once: Vec<(&str, String)> = quick.iter().map(|key| (key.as_str(), "40ms".to_owned())).collect();
     let name = fleet.add(Role::Worker, &once);
@@ -59,7 +62,7 @@ async fn in_vain(world: &World, weather: Weather) -> Evidence {
 }
 
 /// The size of the fleet's process once so many connections were tried.
-async fn after(fleet: &Fleet, mq: &Proxy, attempts: u64) -> Result<Size, String> {
+async fn after(fleet: &Fleet, mq: &Edge, attempts: u64) -> Result<Size, String> {
     let reached = within(Duration::from_secs(40), || async {
         if mq.accepted() >= attempts { Ok(()) } else { Err(format!("only {} connects were tried", mq.accepted())) }
     });

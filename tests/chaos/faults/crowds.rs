@@ -28,18 +28,21 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "workers-1-8-2",
         does: "one worker, then eight, then two, under load",
         floor: false,
+        aside: false,
         run: |world, span| scale(world, span).boxed(),
     },
     Fault {
         name: "clients-hang-up",
         does: "clients close their connections at random microseconds",
         floor: false,
+        aside: false,
         run: |world, span| hang_up(world, span).boxed(),
     },
     Fault {
         name: "clocks-jump",
         does: "the clocks of an API and a worker jump an hour ahead, then an hour back",
         floor: false,
+        aside: false,
         run: |world, span| clocks(world, span).boxed(),
     },
 ];

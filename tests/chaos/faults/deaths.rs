@@ -21,42 +21,49 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "worker-dies-in-transaction",
         does: "kill -9 of a worker after its rows are written, before COMMIT",
         floor: false,
+        aside: false,
         run: |world, span| worker(world, span, "store.counted").boxed(),
     },
     Fault {
         name: "worker-dies-before-ack",
         does: "kill -9 of workers between COMMIT and acknowledgement, while somebody waits for their verdict",
         floor: false,
+        aside: false,
         run: |world, span| before_ack(world, span).boxed(),
     },
     Fault {
         name: "worker-dies-before-reply",
         does: "kill -9 of a worker between acknowledgement and reply",
         floor: false,
+        aside: false,
         run: |world, span| worker(world, span, "worker.settled").boxed(),
     },
     Fault {
         name: "api-dies-before-confirm",
         does: "kill -9 of an API between publish and confirm",
         floor: false,
+        aside: false,
         run: |world, span| api(world, span, "broker.published").boxed(),
     },
     Fault {
         name: "api-dies-before-answer",
         does: "kill -9 of an API between confirm and answer",
         floor: false,
+        aside: false,
         run: |world, span| api(world, span, "intake.confirmed").boxed(),
     },
     Fault {
         name: "workers-killed",
         does: "kill -9 of workers in turn, at any moment",
         floor: false,
+        aside: false,
         run: |world, span| workers_killed(world, span).boxed(),
     },
     Fault {
         name: "worker-frozen",
         does: "SIGSTOP of a worker until its messages were given to another, then SIGCONT",
         floor: false,
+        aside: false,
         run: |world, span| frozen(world, span).boxed(),
     },
 ];
@@ -64,7 +71,8 @@ pub(super) const FAULTS: &[Fault] = &[
 async fn worker(world: &World, span: &mut Span, place: &'static str) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
     let names = world.fleet.names(Role::Worker);
-    dies_at(world, span, &names[0], place).await?;
+    dies_at(world, &names[0], place).await?;
+    span.ends();
     let redelivered = match place {
         // Everything of the batch was acknowledged; what else it held may be nothing.
         "worker.settled" => String::new(),
@@ -80,7 +88,7 @@ async fn before_ack(world: &World, span: &mut Span) -> Evidence {
     let kills = async {
         for n in 0..3 {
             let names = world.fleet.names(Role::Worker);
-            let died = dies_at(world, span, &names[n % names.len()], "worker.committed").await;
+            let died = dies_at(world, &names[n % names.len()], "worker.committed").await;
             if died.is_err() || n == 2 {
                 over.store(true, Ordering::Relaxed);
                 return died;
@@ -94,12 +102,14 @@ async fn before_ack(world: &World, span: &mut Span) -> Evidence {
         }
     };
     join(kills, waiting).await.0?;
+    span.ends();
     Ok(format!("3 died of signal 9 at worker.committed, {}", back.bites(3.0, "redelivered").await?))
 }
 
 async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
     let (from, names) = (world.diary.len(), world.fleet.names(Role::Api));
-    dies_at(world, span, &names[0], place).await?;
+    dies_at(world, &names[0], place).await?;
+    span.ends();
     pause(Duration::from_millis(500)).await;
     let lost = world.diary.entries(from).iter().filter(|entry| entry.line.status == 0).count();
     if lost == 0 {
@@ -109,14 +119,11 @@ async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
 }
 
 /// Starts a process anew with a planned death, and waits for it.
-async fn dies_at(world: &World, span: &mut Span, name: &str, place: &'static str) -> Result<(), String> {
+async fn dies_at(world: &World, name: &str, place: &'static str) -> Result<(), String> {
     let deaths = world.fleet.deaths(0).len();
     let pass = world.draw(|dice| rand::Rng::random_range(dice, 5..40));
     world.fleet.renew(name, &[("LEADLINE_FAULT", format!("{place}=kill@{pass}"))]);
     died(world, deaths, name, Some(place)).await?;
-    span.begins();
-    world.up(name).await;
-    span.ends();
     Ok(())
 }
 

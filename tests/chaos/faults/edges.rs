@@ -8,12 +8,12 @@ use futures_util::FutureExt;
 
 use super::{Evidence, Fault, Span, Watch};
 use crate::clock::pause;
-use crate::proxy::{Proxy, Weather};
+use crate::proxy::{Edge, Weather};
 use crate::world::World;
 
 macro_rules! fault {
     ($name:literal, $does:literal, $floor:literal, $run:expr) => {
-        Fault { name: $name, does: $does, floor: $floor, run: $run }
+        Fault { name: $name, does: $does, floor: $floor, aside: false, run: $run }
     };
 }
 
@@ -38,13 +38,10 @@ pub(super) const FAULTS: &[Fault] = &[
         reset(w, s).boxed()
     }),
     fault!("rabbitmq-flaps", "RabbitMQ's edges come and go", false, |w, s| flaps(w, s).boxed()),
-    fault!("backends-terminated", "PostgreSQL ends every backend of ours, again and again", false, |w, s| {
-        terminated(w, s).boxed()
-    }),
 ];
 
 /// Whether the silence ends in a reset, as behind a firewall that forgot the connection.
-fn end_silence(world: &World, edge: &Proxy) {
+fn end_silence(world: &World, edge: &Edge) {
     if world.draw(|dice| rand::Rng::random_bool(dice, 0.5)) {
         edge.set(Weather::Reset);
     }
@@ -94,7 +91,7 @@ async fn api_mq_silent(world: &World, span: &mut Span) -> Evidence {
 }
 
 /// The workers can do nothing: what they settled before is all there is until it is over.
-async fn worker_silent(world: &World, span: &mut Span, edge: &Proxy) -> Evidence {
+async fn worker_silent(world: &World, span: &mut Span, edge: &Edge) -> Evidence {
     span.begins();
     edge.set(Weather::Silence);
     pause(Duration::from_secs(1)).await;
@@ -161,23 +158,6 @@ async fn flaps(world: &World, span: &mut Span) -> Evidence {
     }
     span.ends();
     connects.bites(16.0, "attempts to connect").await
-}
-
-async fn terminated(world: &World, span: &mut Span) -> Evidence {
-    span.begins();
-    let mut ended = 0;
-    for _ in 0..12 {
-        let round: Result<i64, _> = sqlx::query_scalar(
-            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity \
-             WHERE datname = current_database() AND application_name LIKE 'leadline-%'",
-        )
-        .fetch_one(&world.pool)
-        .await;
-        ended += round.map_err(|error| error.to_string())?;
-        pause(Duration::from_millis(world.draw(|dice| rand::Rng::random_range(dice, 50..400)))).await;
-    }
-    span.ends();
-    if ended < 12 { Err(format!("only {ended} backends ended")) } else { Ok(format!("{ended} backends ended")) }
 }
 
 /// What shows that the APIs wrote straight into PostgreSQL.

@@ -9,13 +9,16 @@ mod connects;
 mod crowds;
 mod deaths;
 mod edges;
+mod engines;
 mod planted;
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 
 use crate::clock::within;
+use crate::ground::Kind;
 use crate::process::Death;
 use crate::world::World;
 
@@ -30,21 +33,26 @@ pub(crate) struct Fault {
     pub(crate) does: &'static str,
     /// One engine is away: the floor of section "Floor" holds from 3 s after it.
     pub(crate) floor: bool,
+    /// It has processes of its own and goes on beside the others.
+    pub(crate) aside: bool,
     pub(crate) run: for<'a> fn(&'a World, &'a mut Span) -> BoxFuture<'a, Evidence>,
 }
 
 /// When the fault was on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Span {
     pub(crate) on: Instant,
     pub(crate) off: Option<Instant>,
-    /// How long the harm lasts.
+    /// How long the harm lasts, where that is a matter of choice.
     pub(crate) lasts: Duration,
+    over: Option<oneshot::Sender<()>>,
 }
 
 impl Span {
-    pub(crate) fn new(lasts: Duration) -> Self {
-        Self { on: Instant::now(), off: None, lasts }
+    /// A span, and what tells that it is over.
+    pub(crate) fn new(lasts: Duration) -> (Self, oneshot::Receiver<()>) {
+        let (over, told) = oneshot::channel();
+        (Self { on: Instant::now(), off: None, lasts, over: Some(over) }, told)
     }
 
     /// The harm begins now.
@@ -52,15 +60,22 @@ impl Span {
         self.on = Instant::now();
     }
 
-    /// The harm is over now.
-    fn ends(&mut self) {
-        self.off = Some(Instant::now());
+    /// The harm is over now: from here on recovery is timed, while evidence may still be looked for.
+    pub(crate) fn ends(&mut self) {
+        if let Some(over) = self.over.take() {
+            self.off = Some(Instant::now());
+            over.send(()).ok();
+        }
     }
 }
 
-/// Every fault that needs no engine of its own.
-pub(crate) fn all() -> Vec<Fault> {
-    [deaths::FAULTS, edges::FAULTS, crowds::FAULTS, planted::FAULTS, connects::FAULTS].concat()
+/// The faults of a world, in the order of the short run.
+pub(crate) fn of(kind: Kind) -> Vec<Fault> {
+    match kind {
+        Kind::Single => [deaths::FAULTS, edges::FAULTS, crowds::FAULTS, planted::FAULTS, connects::FAULTS].concat(),
+        Kind::Cluster => engines::CLUSTER.to_vec(),
+        Kind::Spare => engines::SPARE.to_vec(),
+    }
 }
 
 /// How long evidence may take to show in metrics.

@@ -32,18 +32,21 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "copies-shuffled",
         does: "messages of the same customers and keys, each one to three times, in any order",
         floor: false,
+        aside: false,
         run: |world, span| shuffled(world, span).boxed(),
     },
     Fault {
         name: "queue-full",
         does: "no workers, and every shard queue filled until it refuses",
         floor: false,
+        aside: false,
         run: |world, span| full(world, span).boxed(),
     },
     Fault {
         name: "poison",
         does: "undecodable bytes, a foreign version, a row PostgreSQL refuses, a payload that kills its worker",
         floor: false,
+        aside: false,
         run: |world, span| poison(world, span).boxed(),
     },
 ];
