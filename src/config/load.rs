@@ -40,7 +40,18 @@ pub fn load(file: Option<&Path>) -> Result<Config, LoadError> {
             layers = layers.merge(Serialized::default(key, url));
         }
     }
-    let layers = layers.merge(Env::prefixed("LEADLINE__").split("__"));
+    checked(&layers.merge(Env::prefixed("LEADLINE__").split("__")))
+}
+
+/// Reads and checks one text over the defaults, without file and environment.
+///
+/// # Errors
+/// [`LoadError`] naming the key or the relation.
+pub fn read(text: &str) -> Result<Config, LoadError> {
+    checked(&Figment::from(Toml::string(DEFAULT)).merge(Toml::string(text)))
+}
+
+fn checked(layers: &Figment) -> Result<Config, LoadError> {
     let config: Config = layers.extract().map_err(Box::new)?;
     let violated = violations(&config);
     if violated.is_empty() { Ok(config) } else { Err(LoadError::Relations(violated)) }
@@ -60,8 +71,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_missing_files_are_refused() {
-        let layers = Figment::from(Toml::string(DEFAULT)).merge(Toml::string("[worker]\nlanez = 3"));
-        let error = layers.extract::<Config>().unwrap_err().to_string();
+        let error = read("[worker]\nlanez = 3").unwrap_err().to_string();
         assert!(error.contains("lanez"), "{error}");
         assert!(load(Some(Path::new("/nowhere/at/all.toml"))).is_err());
     }

@@ -76,12 +76,7 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let fields = Fields::parse(&body)?;
     let expanded = Query::of(&uri)?.flag("includeExpandedFields")?;
-    let change = CustomerChange {
-        email: email(&fields)?,
-        name: fields.text("name", 100)?,
-        avatar: fields.text("avatar", usize::MAX)?,
-        external_id: external_id(&fields)?,
-    };
+    let change = change_in(&fields)?;
     let workspace = caller.workspace_id;
     let customer = named(&http, &caller, &uri).await?;
     let changed = http.store.change_customer(workspace, customer.id, &change).await;
@@ -106,6 +101,16 @@ pub(super) async fn delete(State(http): State<Http>, caller: Caller, uri: Uri) -
     Ok(ok(&json!({"id": id::show(id::CUSTOMER, customer.id)})))
 }
 
+/// What a body wishes to change.
+pub(super) fn change_in(fields: &Fields) -> Result<CustomerChange, FieldFault> {
+    Ok(CustomerChange {
+        email: email(fields)?,
+        name: fields.text("name", 100)?,
+        avatar: fields.text("avatar", usize::MAX)?,
+        external_id: external_id(fields)?,
+    })
+}
+
 async fn named(http: &Http, caller: &Caller, uri: &Uri) -> Result<Customer, Problem> {
     let missing = || Problem::not_found(MISSING);
     let name = path_id(uri, PREFIX).and_then(|name| customer_name(&name)).ok_or_else(missing)?;
@@ -114,7 +119,7 @@ async fn named(http: &Http, caller: &Caller, uri: &Uri) -> Result<Customer, Prob
 }
 
 /// Only the first `ext_` is the prefix: an external id may begin with one itself.
-fn customer_name(name: &str) -> Option<CustomerName> {
+pub(super) fn customer_name(name: &str) -> Option<CustomerName> {
     match name.strip_prefix("ext_") {
         Some(external) => Some(CustomerName::External(external.to_owned())),
         None => id::read(id::CUSTOMER, name).map(CustomerName::Id),
@@ -129,7 +134,7 @@ async fn cursor(http: &Http, workspace: Uuid, customer: &str) -> Result<Uuid, Pr
 }
 
 /// An address beats an external id, and that a search; `None` when nothing can match.
-fn filter(query: &Query<'_>) -> Option<CustomerFilter> {
+pub(super) fn filter(query: &Query<'_>) -> Option<CustomerFilter> {
     let exact = query.owned("email");
     let search = query.owned("search").filter(|_| exact.is_none());
     let (email, search) = match search {

@@ -171,7 +171,7 @@ pub(super) async fn count(State(http): State<Http>, caller: Caller, uri: Uri) ->
 }
 
 /// The filters of a list; `None` when nothing can match.
-fn filter(query: &Query<'_>) -> Result<Option<LinkFilter>, Problem> {
+pub(super) fn filter(query: &Query<'_>) -> Result<Option<LinkFilter>, Problem> {
     let grouped = ["tagId", "tagIds", "tagNames", "folderId"];
     let archived_too = query.flag("showArchived")?;
     query.flag("withTags")?;
@@ -208,7 +208,7 @@ fn named(uri: &Uri) -> Result<LinkName, Problem> {
     path_id(uri, PREFIX).and_then(|name| link_name(&name)).ok_or_else(|| Problem::not_found("Link not found."))
 }
 
-fn link_name(name: &str) -> Option<LinkName> {
+pub(super) fn link_name(name: &str) -> Option<LinkName> {
     match name.strip_prefix("ext_") {
         Some(external) => Some(LinkName::External(external.to_owned())),
         None => id::read(id::LINK, name).map(LinkName::Id),

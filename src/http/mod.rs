@@ -26,6 +26,7 @@ mod links;
 mod customers;
 mod workspaces;
 mod probes;
+pub mod readers;
 
 pub use click::forget_visitors;
 pub use probes::Duty;

@@ -112,7 +112,7 @@ fn route(path: &str) -> &'static str {
     }
 }
 
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let id = id.as_bytes();
         (1..=REQUEST_ID_MAX).contains(&id.len())

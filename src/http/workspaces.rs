@@ -47,12 +47,7 @@ pub(super) async fn change(
     Payload(body): Payload,
 ) -> Result<Response, Problem> {
     let fields = Fields::parse(&body)?;
-    let change = WorkspaceChange {
-        name: name(&fields)?,
-        slug: slug(&fields)?,
-        allowed_hostnames: hostnames(&fields)?,
-        conversion_enabled: fields.flag("conversionEnabled")?,
-    };
+    let change = change_in(&fields)?;
     let workspace = own(&http, &caller, &uri).await?;
     match http.store.change_workspace(workspace.id, &change).await {
         Ok(Some(workspace)) => Ok(ok(&workspace_object(&workspace))),
@@ -63,6 +58,16 @@ pub(super) async fn change(
         }
         Err(WorkspaceError::Store(error)) => Err(error.into()),
     }
+}
+
+/// What a body wishes to change.
+pub(super) fn change_in(fields: &Fields) -> Result<WorkspaceChange, Problem> {
+    Ok(WorkspaceChange {
+        name: name(fields)?,
+        slug: slug(fields)?,
+        allowed_hostnames: hostnames(fields)?,
+        conversion_enabled: fields.flag("conversionEnabled")?,
+    })
 }
 
 /// The key's own workspace, if it is the one in the path.

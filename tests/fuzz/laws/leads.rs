@@ -1,0 +1,72 @@
+//! Laws of the bodies of `/track/lead`, `/track/lead/client` and `/track/click`.
+//!
+//! **Invariant:** what was read can be stored, travels unharmed, and reads the same a second time.
+
+use chrono::DateTime;
+use leadline::lead::{LeadMessage, Schema, TrackClick, TrackLead, event_key};
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::storable;
+
+/// `TrackLead::parse`, by both schemas.
+pub fn lead(body: &[u8]) {
+    let server = TrackLead::parse(body, Schema::Server);
+    let client = TrackLead::parse(body, Schema::Client);
+    if let Ok(client) = &client {
+        storable("the client's customer", &client.customer_external_id, 100);
+        assert_eq!(server.as_ref(), Ok(client), "the server's route is no stricter than the client's");
+    }
+    let Ok(lead) = server else { return };
+    fields(&lead);
+    let accepted = DateTime::from_timestamp_millis(1_763_000_000_000).unwrap();
+    let message = LeadMessage::new(Uuid::from_u128(7), Uuid::from_u128(9), accepted, lead.clone());
+    let bytes = message.encode().unwrap();
+    assert!(bytes.len() <= 2 * body.len() + 64 * 1024, "{} bytes of {}", bytes.len(), body.len());
+    assert_eq!(LeadMessage::decode(&bytes).unwrap(), message);
+    again(&lead);
+}
+
+fn fields(lead: &TrackLead) {
+    for (what, text) in [("eventName", &lead.event_name), ("customerExternalId", &lead.customer_external_id)] {
+        storable(what, text, 255);
+        assert!(!text.trim().is_empty() || text.contains('\u{85}'), "{what} is blank");
+    }
+    for (what, text) in [("customerName", &lead.customer_name), ("customerEmail", &lead.customer_email)] {
+        storable(what, text.as_deref().unwrap_or_default(), 100);
+    }
+    storable("clickId", lead.click_id.as_deref().unwrap_or_default(), usize::MAX);
+    storable("customerAvatar", lead.customer_avatar.as_deref().unwrap_or_default(), usize::MAX);
+    assert!((1..=100).contains(&lead.quantity));
+    assert_ne!(lead.click_id.as_deref(), Some(""), "an empty clickId is a follow-up");
+    let metadata = lead.metadata.as_deref().unwrap_or("{}");
+    storable("metadata", metadata, 10_000);
+    assert!(serde_json::from_str::<Value>(metadata).unwrap().is_object());
+    let key = event_key(&lead.event_name);
+    assert_eq!(event_key(&lead.event_name.to_ascii_uppercase()), key, "the key knows no case");
+    assert!(!key.contains(' '));
+}
+
+/// Written as a body and read again, a lead is the same.
+fn again(lead: &TrackLead) {
+    let metadata: Option<Value> = lead.metadata.as_deref().map(|text| serde_json::from_str(text).unwrap());
+    let body = serde_json::json!({
+        "clickId": lead.click_id, "eventName": lead.event_name, "customerExternalId": lead.customer_external_id,
+        "customerName": lead.customer_name, "customerEmail": lead.customer_email,
+        "customerAvatar": lead.customer_avatar, "mode": lead.mode, "eventQuantity": lead.quantity,
+        "metadata": metadata,
+    });
+    let read = TrackLead::parse(body.to_string().as_bytes(), Schema::Server).unwrap();
+    assert_eq!(&read, lead);
+}
+
+/// `TrackClick::parse`.
+pub fn click(body: &[u8]) {
+    let Ok(click) = TrackClick::parse(body) else { return };
+    for text in [Some(&click.domain), Some(&click.key), click.url.as_ref(), click.referrer.as_ref()] {
+        storable("a click", text.map_or("", String::as_str), usize::MAX);
+    }
+    assert_eq!(click.domain, click.domain.to_lowercase());
+    assert!(click.url.is_none_or(|url| Url::parse(&url).is_ok()));
+}
