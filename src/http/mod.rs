@@ -7,8 +7,10 @@
 
 mod state;
 mod router;
+mod routes;
 mod server;
 mod watch;
+mod seal;
 mod problem;
 mod body;
 mod fields;
@@ -27,10 +29,13 @@ mod customers;
 mod workspaces;
 mod probes;
 pub mod readers;
+mod openapi;
 
 pub use click::forget_visitors;
+pub use openapi::DOCUMENT as OPENAPI;
 pub use probes::Duty;
 pub use problem::Problem;
 pub use router::{admin_router, router};
+pub use routes::routes;
 pub use server::serve;
 pub use state::Http;

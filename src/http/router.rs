@@ -1,40 +1,23 @@
-//! The map of routes: what answers what. Each stands twice, bare and under `/api`.
-//!
-//! Ids are the rest of the path, slashes included: one SDK leaves them raw.
+//! The two routers: the API's, where each route stands twice, bare and under `/api`, and the second listener's.
 //!
 //! **Invariant:** an unknown path and a wrong method get the error envelope like everything else.
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::middleware::map_response;
+use axum::routing::get;
 
 use super::probes::{self, Duty, Probed};
+use super::routes::{Route, table};
 use super::watch::Watch;
-use super::{Http, Problem, click, customers, lead, links, origin, workspaces};
+use super::{Http, Problem, seal};
 use crate::lifecycle::Health;
 use crate::telemetry::Metrics;
 
 /// The API.
 pub fn router(http: Http) -> Router {
-    let link = patch(links::change).put(links::change).get(links::show).delete(links::delete);
-    let customer = get(customers::show).patch(customers::change).delete(customers::delete);
-    let workspace = get(workspaces::show).patch(workspaces::change).put(workspaces::change);
-    let routes = [
-        ("/track/lead", post(lead::track)),
-        ("/track/lead/client", post(lead::track_client).options(origin::preflight)),
-        ("/track/click", post(click::track).options(origin::preflight)),
-        ("/links", post(links::create).get(links::list)),
-        ("/links/info", get(links::info)),
-        ("/links/count", get(links::count)),
-        ("/links/{*id}", link),
-        ("/customers", get(customers::list)),
-        ("/customers/{*id}", customer),
-        ("/workspaces/{id}", workspace),
-        ("/livez", get(probes::live)),
-        ("/readyz", get(probes::ready)),
-    ];
     let watch = Watch::new(&http.metrics, &http.health);
-    routes
+    table()
         .into_iter()
         .fold(Router::new(), twice)
         .fallback(unknown)
@@ -43,8 +26,8 @@ pub fn router(http: Http) -> Router {
         .layer(watch)
 }
 
-fn twice(router: Router<Http>, (path, methods): (&str, MethodRouter<Http>)) -> Router<Http> {
-    router.route(path, methods.clone()).route(&format!("/api{path}"), methods)
+fn twice(router: Router<Http>, route: Route) -> Router<Http> {
+    router.route(route.path, route.answers.clone()).route(&format!("/api{}", route.path), route.answers)
 }
 
 /// The second listener: metrics and probes, apart from the API so that they never face the internet.
@@ -56,6 +39,7 @@ pub fn admin_router(health: &Health, metrics: &Metrics, duty: Duty) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Probed { health: health.clone(), metrics: metrics.clone(), duty })
+        .layer(map_response(seal::sealed))
 }
 
 async fn unknown() -> Problem {

@@ -1,4 +1,4 @@
-//! What every request gets, whoever answers it: a request id, a span, a count, and CORS on pages' routes.
+//! What every request gets, whoever answers it: a request id, a span, a count, the seal, and CORS on pages' routes.
 //!
 //! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and
 //! stands in the span. Routes are counted by template, so that no label value comes from a caller.
@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::origin;
+use super::{origin, seal};
 use crate::lifecycle::Health;
 use crate::telemetry::Metrics;
 
@@ -79,6 +79,7 @@ where
                 origin::share(response.headers_mut());
             }
             response.headers_mut().insert(REQUEST_ID, id);
+            seal::put(response.headers_mut());
             if health.is_draining() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -105,6 +106,7 @@ fn route(path: &str) -> &'static str {
         "/customers" => "/customers",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
+        "/openapi.json" => "/openapi.json",
         _ if bare.starts_with("/links/") => "/links/{id}",
         _ if bare.starts_with("/customers/") => "/customers/{id}",
         _ if bare.starts_with("/workspaces/") => "/workspaces/{id}",
@@ -130,6 +132,13 @@ fn made() -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_route_has_a_label_of_its_own() {
+        for (path, _) in crate::http::routes() {
+            assert_eq!(route(&path.replace("{id}", "x")), path);
+        }
+    }
 
     #[test]
     fn routes_are_counted_by_template() {

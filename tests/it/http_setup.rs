@@ -2,7 +2,7 @@
 //!
 //! Enters: `TEST_DATABASE_URL`, a URL that may create databases. The broker's address is a dead one.
 //!
-//! **Invariant:** no test sees another's rows.
+//! **Invariant:** no test sees another's rows, and every answer is as the `OpenAPI` document says.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -24,6 +24,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tower::ServiceExt;
 use url::Url;
+
+use crate::harness::document;
 
 /// One API without a broker, on a database of its own.
 #[derive(Debug)]
@@ -137,10 +139,12 @@ pub(crate) async fn made(store: &Store, workspace: &Workspace, kind: KeyKind) ->
 }
 
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().to_string());
     let answer = router.clone().oneshot(request).await.unwrap();
     let (head, body) = answer.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    document::hold(method.as_str(), &path, head.status.as_u16(), &head.headers, &body);
     Answer { status: head.status, headers: head.headers, body }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Enters: bodies. Leaves: an [`Answer`] with status, headers and body as they came.
 //!
-//! **Invariant:** nothing is retried, and redirects are not followed.
+//! **Invariant:** every answer is as the `OpenAPI` document says; nothing is retried, and redirects are not followed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
 use serde_json::Value;
 use uuid::Uuid;
+
+use super::document;
 
 /// A browser's user agent: anything shorter is taken for a bot.
 pub(crate) const BROWSER: &str =
@@ -116,6 +118,7 @@ impl Call {
         let bytes = response.bytes().await.ok()?;
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        document::hold(self.method.as_str(), &self.path, status, &headers, &body);
         Some(Answer { status, headers, body })
     }
 

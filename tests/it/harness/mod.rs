@@ -13,6 +13,7 @@ pub(crate) mod queues;
 pub(crate) mod log;
 pub(crate) mod given;
 pub(crate) mod client;
+pub(crate) mod document;
 pub(crate) mod diary;
 pub(crate) mod ledger;
 pub(crate) mod process;
