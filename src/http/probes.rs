@@ -66,11 +66,12 @@ pub(super) async fn metrics(State(probed): State<Probed>) -> Response {
 
 fn readiness(health: &Health, duty: Duty) -> Response {
     let (postgres, rabbitmq) = (health.of(Engine::Postgres), health.of(Engine::Rabbitmq));
-    let able = match (duty, postgres, rabbitmq) {
-        (_, Condition::Up, Condition::Up) => true,
-        (Duty::Accepts, _, Condition::Up) | (Duty::Accepts, Condition::Up, Condition::Away) => true,
-        _ => false,
-    };
+    let able = matches!(
+        (duty, postgres, rabbitmq),
+        (_, Condition::Up, Condition::Up)
+            | (Duty::Accepts, _, Condition::Up)
+            | (Duty::Accepts, Condition::Up, Condition::Away)
+    );
     let status = match (health.is_draining(), able) {
         (true, _) => "stopping",
         (false, true) => "ready",

@@ -69,7 +69,9 @@ pub(crate) fn held(method: &str, path: &str, status: u16, headers: &HeaderMap, b
         let header = resolved(header);
         match headers.get(name).map(|value| value.to_str().unwrap()) {
             None if header["required"] == true => return Err(format!("no {name}")),
-            Some(text) if !jsonschema::is_valid(&header["schema"], &json!(text)) => return Err(format!("{name}: {text}")),
+            Some(text) if !jsonschema::is_valid(&header["schema"], &json!(text)) => {
+                return Err(format!("{name}: {text}"));
+            }
             _ => {}
         }
     }
