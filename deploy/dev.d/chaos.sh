@@ -27,10 +27,9 @@ cmd_chaos() {
     esac
     SAY_AS=' chaos'
     need_rust
-    check_engine_ports
+    # The suite starts engines of its own, whatever the caller has.
+    EXTERNAL=0
     need_packages build engines chaos
-    with_engines
-    test_urls
     if [ "${1:-}" = --broken ]; then
         shift
         broken_builds "$@"
@@ -40,8 +39,7 @@ cmd_chaos() {
 }
 
 chaos() {
-    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL \
-        cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@"
+    cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@"
 }
 
 # broken_builds [ARGS]: every patch in a copy of the sources; the suite has to fail on each, and on a promise.
@@ -58,8 +56,7 @@ broken_builds() {
         copy_sources "$copy"
         (cd "$copy" && GIT_CEILING_DIRECTORIES=${copy%/*} git apply "$patch") || die "$patch does not apply any more"
         lend_dependencies "$target/debug" "$target/broken/target/debug"
-        if TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL CARGO_TARGET_DIR=$target/broken/target \
-            ROOT=$copy cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@" >"$said" 2>&1; then
+        if CARGO_TARGET_DIR=$target/broken/target ROOT=$copy cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@" >"$said" 2>&1; then
             note "$name: the suite passed, and should have failed: $said"
             failed=1
         elif ! grep -q '^BROKEN: ' "$said"; then

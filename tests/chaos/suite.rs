@@ -46,7 +46,7 @@ async fn worlds(args: &Args) -> bool {
     println!("chaos: seed {seed}");
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos"));
     let folder = folder.join(seed.to_string());
-    let found = stages(args, seed, &folder).await;
+    let found = Box::pin(stages(args, seed, &folder)).await;
     let verdict = if found.faults.is_empty() { "passed" } else { "FAILED" };
     println!(
         "\nchaos: {verdict}: seed {seed}, {} requests, {} faults, {} broken promises, {:.0} s; logs in {}\nchaos: again: {}",
@@ -67,8 +67,9 @@ async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
     let shared = Plan { rate: rate / 2.0, time: args.time(0.4), ..alone };
     let first = ground(args, Kind::Single, folder).await;
     let grounds = join(ground(args, Kind::Cluster, folder), ground(args, Kind::Spare, folder));
-    let (mut found, (cluster, spare)) = join(world(args, first, alone, folder), grounds).await;
-    let (second, third) = join(world(args, cluster, shared, folder), world(args, spare, shared, folder)).await;
+    let (mut found, (cluster, spare)) = join(Box::pin(world(args, first, alone, folder)), grounds).await;
+    let (second, third) =
+        join(Box::pin(world(args, cluster, shared, folder)), Box::pin(world(args, spare, shared, folder))).await;
     found.add(second);
     found.add(third);
     if args.wants_all() && found.requests < SHORT_REQUESTS {
