@@ -29,7 +29,7 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// The database URL cannot be read.
+    /// The database URL cannot be read, or names a server whose certificate is not trusted.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The schema is older than this binary.
@@ -214,6 +214,8 @@ async fn refuse_old_schema(store: &Store) -> Result<(), StartError> {
     match schema_state(store).await {
         Ok(SchemaState::Behind) => Err(StartError::SchemaBehind),
         Ok(SchemaState::Current | SchemaState::Ahead) => Ok(()),
+        // As with a login that RabbitMQ refuses: it would hardly heal by waiting.
+        Err(error @ StoreError::Untrusted { .. }) => Err(StartError::Store(error)),
         Err(error) => {
             tracing::warn!(%error, "starting while postgres is away");
             Ok(())

@@ -44,13 +44,36 @@ pub enum BrokerError {
     /// `broker.url` cannot be used.
     #[error("broker.url: {0}")]
     Address(String),
+    /// A file of certificates or keys cannot be used.
+    #[error("{key}: {why}")]
+    File {
+        /// The setting that names it.
+        key: &'static str,
+        /// Path and reason.
+        why: String,
+    },
+    /// Who answers has no certificate of a trusted CA for the name in `broker.url`; nothing was said to them.
+    #[error("RabbitMQ's TLS certificate is refused: {reason}; {advice}")]
+    Untrusted {
+        /// What is wrong with it.
+        reason: String,
+        /// The setting to look at.
+        advice: &'static str,
+    },
 }
 
 impl BrokerError {
     /// Whether another attempt with the same configuration would fail alike.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Mismatch { .. } | Self::Refused(_) | Self::Address(_))
+        match self {
+            Self::Mismatch { .. }
+            | Self::Refused(_)
+            | Self::Address(_)
+            | Self::File { .. }
+            | Self::Untrusted { .. } => true,
+            Self::Away(_) | Self::Silent(_) | Self::Gone(_) => false,
+        }
     }
 
     /// Whether the arguments of a queue or exchange differ from ours.
@@ -61,6 +84,9 @@ impl BrokerError {
 
 impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
+        if let Some(untrusted) = super::tls::untrusted(&error) {
+            return untrusted;
+        }
         match said(&error) {
             Some(sentence) if [ACCESS_REFUSED, NOT_ALLOWED].contains(&sentence.get_id()) => {
                 Self::Refused(sentence.get_message().to_string())

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
-use super::{BrokerError, Topology};
+use super::{BrokerError, Topology, tls};
 use crate::config;
 use crate::lifecycle::{Delays, Engine, Health};
 use crate::telemetry::Metrics;
@@ -135,11 +135,10 @@ impl Keeper {
 
     async fn attempt(&self, address: AMQPUri) -> Result<Session, BrokerError> {
         let name = format!("leadline {}", self.purpose);
-        let (timeout, deadline) = (self.config.connect_timeout, self.config.rpc_timeout);
         let mut address = address;
         let heartbeat = self.config.heartbeat.as_secs().max(1);
         address.query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
-        let session = Session::connect(address, &name, timeout, deadline).await?;
+        let session = Session::connect(address, &name, &self.config).await?;
         let declared = self.topology.declare(&session).await;
         if declared.is_err() {
             session.close().await;
@@ -181,9 +180,7 @@ fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
         let address: AMQPUri = address.trim().parse().map_err(|error: String| BrokerError::Address(error))?;
         match address.scheme {
             AMQPScheme::AMQP => Ok(address),
-            AMQPScheme::AMQPS => Err(BrokerError::Address(
-                "amqps:// needs TLS, which this build does not have; put a TLS proxy before the broker".to_owned(),
-            )),
+            AMQPScheme::AMQPS => tls::available().map(|()| address),
         }
     };
     text.split(',').map(read).collect()
@@ -202,10 +199,25 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_without_its_password() {
-        for bad in ["amqps://a:secret@one/%2f", "http://a:secret@one", "amqp://a:secret@one,"] {
-            let error = addresses(bad).unwrap_err();
-            assert!(error.is_permanent());
-            assert!(!error.to_string().contains("secret"), "{error}");
+        for bad in ["http://a:secret@one", "amqp://a:secret@one,", "amqp://a:secret@one:port/x"] {
+            refused(bad);
         }
+    }
+
+    #[test]
+    fn amqps_is_for_builds_with_tls() {
+        let address = "amqp://a:secret@one/x,amqps://a:secret@two/%2f";
+        if cfg!(feature = "tls") {
+            assert_eq!(addresses(address).unwrap()[1].authority.port, 5671);
+        } else {
+            assert!(refused(address).contains("needs TLS"));
+        }
+    }
+
+    fn refused(address: &str) -> String {
+        let error = addresses(address).unwrap_err();
+        assert!(error.is_permanent());
+        assert!(!error.to_string().contains("secret"), "{error}");
+        error.to_string()
     }
 }

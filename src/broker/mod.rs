@@ -12,6 +12,8 @@ mod queue;
 mod letter;
 mod delivery;
 mod session;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod topology;
 mod keeper;
 mod outlet;

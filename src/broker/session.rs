@@ -11,16 +11,18 @@ use std::future::Future;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::Stream;
 use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
 use tokio_util::sync::CancellationToken;
 
-use super::BrokerError;
+use super::{BrokerError, tls};
+use crate::config;
 
 /// One connection; whoever holds it may open channels on it.
 #[derive(Debug)]
@@ -32,33 +34,19 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects within `timeout`; later answers must come within `deadline`. Cancel-safe.
-    pub(super) async fn connect(
-        uri: AMQPUri,
-        name: &str,
-        timeout: Duration,
-        deadline: Duration,
-    ) -> Result<Self, BrokerError> {
+    /// Connects within `connect_timeout`; later answers must come within `rpc_timeout`. Cancel-safe.
+    pub(super) async fn connect(uri: AMQPUri, name: &str, config: &config::Broker) -> Result<Self, BrokerError> {
+        let (timeout, deadline) = (config.connect_timeout, config.rpc_timeout);
         let attempt = Attempt(Some(Wire::default()));
         let wire = attempt.0.clone().unwrap_or_default();
         let options = ConnectionProperties::default().with_connection_name(name.into());
         let kept = wire.clone();
-        let connecting = Connection::connector(
-            uri,
-            lapin::runtime::default_runtime()?,
-            async move |uri: AMQPUri, runtime| {
-                let opened = uri.connect_with_config_async(TLSConfig::default(), &runtime);
-                let stream = tokio::time::timeout(timeout, opened).await.map_err(io::Error::from)??;
-                if let AsyncTcpStream::Plain(plain) = &stream {
-                    kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into())?;
-                }
-                Ok(stream)
-            },
-            options,
-        );
-        let connection = tokio::time::timeout(timeout, Box::pin(connecting))
-            .await
-            .map_err(|_| BrokerError::Silent("connection.open"))??;
+        let connecting: Pin<Box<dyn Future<Output = Result<Connection, BrokerError>> + Send + '_>> = match uri.scheme {
+            AMQPScheme::AMQP => Box::pin(plainly(uri, options, timeout, kept)),
+            AMQPScheme::AMQPS => Box::pin(tls::connect(uri, config, options, move |socket| kept.keep(socket))),
+        };
+        let connection =
+            tokio::time::timeout(timeout, connecting).await.map_err(|_| BrokerError::Silent("connection.open"))??;
         attempt.succeeded();
         Ok(Self { connection, wire, gone: CancellationToken::new(), deadline })
     }
@@ -114,6 +102,29 @@ impl Session {
         }
         self.abandon();
     }
+}
+
+/// Connects without TLS. Cancel-safe.
+async fn plainly(
+    uri: AMQPUri,
+    options: ConnectionProperties,
+    timeout: Duration,
+    kept: Wire,
+) -> Result<Connection, BrokerError> {
+    let connecting = Connection::connector(
+        uri,
+        lapin::runtime::default_runtime()?,
+        async move |uri: AMQPUri, runtime| {
+            let opened = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+            let stream = tokio::time::timeout(timeout, opened).await.map_err(io::Error::from)??;
+            if let AsyncTcpStream::Plain(plain) = &stream {
+                kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into())?;
+            }
+            Ok(stream)
+        },
+        options,
+    );
+    Ok(connecting.await?)
 }
 
 /// A second handle on the socket of a connection; clones share it.
@@ -175,6 +186,8 @@ mod tests {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("amqp://a:b@{}/%2f", silent.local_addr().unwrap());
         let timeout = Duration::from_millis(30);
+        let mut config = config::load(None).unwrap().broker;
+        (config.connect_timeout, config.rpc_timeout) = (timeout, timeout);
         let mut seen = 0;
         for _ in 0..10 {
             let uri = url.parse().unwrap();
@@ -182,7 +195,7 @@ mod tests {
                 tokio::time::sleep(timeout / 2).await;
                 io_threads()
             };
-            let connecting = Session::connect(uri, "test", timeout, timeout);
+            let connecting = Session::connect(uri, "test", &config);
             let (attempt, threads) = tokio::join!(connecting, meanwhile);
             seen += threads;
             let said_nothing = matches!(attempt, Err(BrokerError::Silent("connection.open")));

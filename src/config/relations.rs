@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use super::Config;
 
 type Rule = (bool, &'static str);
@@ -88,6 +90,15 @@ fn bounds(config: &Config) -> Vec<Rule> {
             broker.prefix.len() <= 200
                 && broker.prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
             "broker.prefix may hold at most 200 letters, digits, '.', '_' and '-'",
+        ),
+        (
+            broker.cert_file.is_empty() == broker.key_file.is_empty(),
+            "broker.cert_file and broker.key_file must be given together: a certificate is shown with its key",
+        ),
+        (
+            [&broker.ca_file, &broker.cert_file].iter().all(|file| file.is_empty())
+                || broker.url.expose_secret().contains("amqps://"),
+            "broker.ca_file and broker.cert_file need an amqps:// address in broker.url: without TLS they do nothing",
         ),
         (
             intake.resolve_lanes >= 1 && intake.resolve_batch >= 1,

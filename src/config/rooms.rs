@@ -55,6 +55,9 @@ pub struct Intake {
 #[expect(missing_docs, reason = "config/default.toml documents every key; a second text would drift")]
 pub struct Broker {
     pub url: SecretString,
+    pub ca_file: String,
+    pub cert_file: String,
+    pub key_file: String,
     pub prefix: String,
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,

@@ -13,6 +13,20 @@ pub enum StoreError {
     /// `PostgreSQL` is away, overloaded, read-only, or answers something nobody planned: try again later.
     #[error("PostgreSQL does not serve: {0}")]
     Away(#[source] sqlx::Error),
+    /// Who answers has no certificate of a trusted CA for the name in `store.url`; nothing was said to them.
+    #[error("PostgreSQL's TLS certificate is refused: {reason}; {advice}")]
+    Untrusted {
+        /// What is wrong with it.
+        reason: String,
+        /// The setting to look at.
+        advice: &'static str,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// `store.url` asks for something that this build or this machine does not have.
+    #[error("store.url: {0}")]
+    Setting(String),
     /// Nothing came back in time; the transaction may or may not have been committed.
     #[error("PostgreSQL did not answer {0} in time")]
     Silent(&'static str),
@@ -41,7 +55,10 @@ impl StoreError {
     #[must_use]
     pub fn classify(source: sqlx::Error) -> Self {
         let Some(database) = source.as_database_error() else {
-            return Self::Away(source);
+            return match super::tls::untrusted(&source) {
+                Some((reason, advice)) => Self::Untrusted { reason, advice, source },
+                None => Self::Away(source),
+            };
         };
         let code = database.code().unwrap_or_default().into_owned();
         match code.as_str() {
@@ -60,7 +77,7 @@ impl StoreError {
     /// Whether this says that `PostgreSQL` itself does not serve (rather than that it said no).
     #[must_use]
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Silent(_))
+        matches!(self, Self::Away(_) | Self::Silent(_) | Self::Untrusted { .. } | Self::Setting(_))
     }
 
     /// Whether the server as a whole does not serve: unreachable, out of resources, stopping, read-only.
@@ -71,7 +88,7 @@ impl StoreError {
                 .as_database_error()
                 .and_then(|e| e.code())
                 .is_none_or(|code| ["08", "53", "57P", "25006"].iter().any(|class| code.starts_with(class))),
-            Self::Silent(_) => true,
+            Self::Silent(_) | Self::Untrusted { .. } | Self::Setting(_) => true,
             Self::Refused { .. } | Self::Conflict { .. } => false,
         }
     }

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool};
 
-use super::StoreError;
+use super::{StoreError, tls};
 use crate::config;
 use crate::lifecycle::{Engine, Health};
 use crate::telemetry::Metrics;
@@ -36,7 +36,7 @@ impl Store {
     /// A pool that connects when first used, so that a process starts while `PostgreSQL` is away.
     ///
     /// # Errors
-    /// [`StoreError::Away`] when the URL cannot be read.
+    /// [`StoreError::Away`] when the URL cannot be read, [`StoreError::Setting`] when what it says about TLS cannot be.
     pub fn connect(
         config: &config::Store,
         name: &'static str,
@@ -46,6 +46,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let milliseconds = |duration: Duration| duration.as_millis().to_string();
         let options: PgConnectOptions = config.url.expose_secret().parse()?;
+        tls::check(config.url.expose_secret(), &options)?;
         let options = options.application_name(&format!("leadline-{name}")).options([
             ("statement_timeout", milliseconds(config.statement_timeout).as_str()),
             ("lock_timeout", &milliseconds(config.lock_timeout)),
@@ -122,7 +123,11 @@ impl Store {
     /// A pool that is merely busy says nothing about the server; the watch asks the server itself.
     pub(super) fn note_error(&self, error: &StoreError) {
         if !matches!(error, StoreError::Away(sqlx::Error::PoolTimedOut)) {
+            let was_up = self.is_up();
             self.note(!error.is_outage());
+            if was_up && matches!(error, StoreError::Untrusted { .. }) {
+                tracing::warn!(pool = self.name, %error, "postgres is not trusted");
+            }
         }
     }
 

@@ -37,6 +37,8 @@ const LODGERS: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("prometheus", &["telemetry"]),
     ("backoff", &["lifecycle"]),
+    ("rustls", &["broker", "store"]),
+    ("async_rs", &["broker"]),
 ];
 
 pub(crate) fn is_word(c: char) -> bool {
