@@ -56,11 +56,13 @@ cmd_test() {
     TARGET=$(target_dir)
     with_engines
     test_urls
-    STEP=0 STEPS=6
+    STEP=0 STEPS=8
     if [ $# = 0 ]; then STEPS=$((STEPS + 1)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
+    step "crates: licences, bans, sources, advisories" deny
     step "build" cargo_here build --locked "${FAULTS[@]}"
+    step "build without TLS" cargo_here check --locked --no-default-features
     step "migrate an empty database" migrate_lint_database
     step "clippy, with every statement checked against that database" clippy_live
     step "docs" docs
