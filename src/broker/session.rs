@@ -184,13 +184,13 @@ mod tests {
     #[tokio::test]
     async fn attempts_on_a_silent_peer_end_in_time_and_leave_no_thread() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("amqp://a:b@{}/%2f", silent.local_addr().unwrap());
         let timeout = Duration::from_millis(30);
         let mut config = config::load(None).unwrap().broker;
         (config.connect_timeout, config.rpc_timeout) = (timeout, timeout);
         let mut seen = 0;
-        for _ in 0..10 {
-            let uri = url.parse().unwrap();
+        for n in 0..10 {
+            let scheme = if n % 2 == 1 && cfg!(feature = "tls") { "amqps" } else { "amqp" };
+            let uri = format!("{scheme}://a:b@{}/%2f", silent.local_addr().unwrap()).parse().unwrap();
             let meanwhile = async {
                 tokio::time::sleep(timeout / 2).await;
                 io_threads()

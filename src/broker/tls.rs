@@ -3,7 +3,7 @@
 //! Enters: an address and the files that `[broker]` names. Leaves: a connection whose other end proved
 //! its name with a certificate of a CA that is trusted, or the reason why not. The files are read for
 //! every connection, so that renewed ones need no restart. lapin's own TLS would do, but it brings
-//! thirty crates for a key store (PKCS#12, DES, RC2) that nobody here uses.
+//! two dozen crates for a key store (PKCS#12, DES, RC2) that nobody here uses.
 //!
 //! **Invariant:** not a byte of AMQP, and so no password, is sent before the certificate is accepted.
 

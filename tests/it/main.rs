@@ -49,5 +49,7 @@ mod workspaces;
 mod auth;
 #[cfg(test)]
 mod server;
+#[cfg(all(test, feature = "tls"))]
+mod tls;
 #[cfg(test)]
 mod cli;

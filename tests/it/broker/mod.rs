@@ -5,7 +5,7 @@
 //! **Invariant:** a test that leaves a message unaccounted for fails.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-mod set_up;
+pub(crate) mod set_up;
 mod publishing;
 mod receiving;
 mod replies;

@@ -8,6 +8,8 @@
 pub(crate) mod eventually;
 pub(crate) mod database;
 pub(crate) mod proxy;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod balancer;
 pub(crate) mod queues;
 pub(crate) mod log;
