@@ -7,6 +7,7 @@
 
 mod state;
 mod router;
+mod wire;
 mod server;
 mod watch;
 mod problem;

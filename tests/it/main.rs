@@ -50,4 +50,6 @@ mod auth;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod cli;
