@@ -159,7 +159,7 @@ impl Ground<'_> {
         let front = http::Http::new(intake, store, &config.http, &config.store, health, &metrics);
         doors.spawn("visitors", http::forget_visitors(front.clone(), stop.clone()));
         let (router, limits) = (http::router(front), config.http.clone());
-        doors.spawn("http", async move { http::serve(socket, router, &limits, stop).await });
+        doors.spawn("http", async move { http::serve(socket, router, &limits, &metrics, stop).await });
         Ok(address)
     }
 
@@ -173,8 +173,8 @@ impl Ground<'_> {
     async fn admin(&self, duty: http::Duty, ground: &mut Tasks) -> Result<SocketAddr, StartError> {
         let (socket, address) = listen(self.config.http.metrics_listen).await?;
         let (router, limits) = (http::admin_router(&self.health, &self.metrics, duty), self.config.http.clone());
-        let stop = ground.stop().clone();
-        ground.spawn("metrics", async move { http::serve(socket, router, &limits, stop).await });
+        let (metrics, stop) = (self.metrics.clone(), ground.stop().clone());
+        ground.spawn("metrics", async move { http::serve(socket, router, &limits, &metrics, stop).await });
         Ok(address)
     }
 

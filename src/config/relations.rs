@@ -15,7 +15,7 @@ type Rule = (bool, &'static str);
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
-    let rules = deadlines(config).into_iter().chain(lanes(config)).chain(bounds(config));
+    let rules = deadlines(config).into_iter().chain(lanes(config)).chain(bounds(config)).chain(doors(config));
     rules.filter(|(holds, _)| !holds).map(|(_, why)| why.to_owned()).collect()
 }
 
@@ -121,6 +121,26 @@ fn bounds(config: &Config) -> Vec<Rule> {
         ),
         (store.statement_timeout >= store.lock_timeout, "store.lock_timeout must not exceed store.statement_timeout"),
         (store.key_ttl <= store.key_ttl_away, "store.key_ttl must not exceed store.key_ttl_away"),
+    ]
+}
+
+/// What lets an honest client in.
+fn doors(config: &Config) -> Vec<Rule> {
+    let http = &config.http;
+    vec![
+        (http.max_connections >= 1, "http.max_connections must be at least 1"),
+        (
+            (8192..=1 << 20).contains(&http.head_limit_bytes),
+            "http.head_limit_bytes must be between 8192 and 1048576: it is the read buffer of every connection",
+        ),
+        (
+            http.body_limit_bytes <= http.max_body_bytes_in_flight && u32::try_from(http.body_limit_bytes).is_ok(),
+            "http.body_limit_bytes must not exceed http.max_body_bytes_in_flight: one body must fit",
+        ),
+        (
+            http.header_timeout <= http.idle_timeout,
+            "http.header_timeout must not exceed http.idle_timeout: a head would be cut before its time",
+        ),
     ]
 }
 

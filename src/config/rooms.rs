@@ -16,11 +16,18 @@ use serde::Deserialize;
 pub struct Http {
     pub listen: SocketAddr,
     pub metrics_listen: SocketAddr,
+    pub max_connections: usize,
+    pub head_limit_bytes: usize,
     pub body_limit_bytes: usize,
+    pub max_body_bytes_in_flight: usize,
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub client_ip_header: String,
     pub country_header: String,

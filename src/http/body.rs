@@ -4,20 +4,46 @@
 //! is read and thrown away for a while, so that a client that writes before it reads still sees its
 //! 413 instead of a reset connection.
 //!
-//! **Invariant:** never more than the limit and one frame of a body is in memory.
+//! Room is reserved before the first byte is read; where there is none, 503 is said early.
+//!
+//! **Invariant:** never more than the limit and one frame of a body is in memory, nor of all bodies more than their room.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::EXPECT;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::{Http, Problem};
 
-/// A body, whole.
+/// A body, whole, and the room it takes until its handler is done.
 #[derive(Debug)]
-pub(super) struct Payload(pub(super) Bytes);
+pub(super) struct Payload(pub(super) Bytes, #[expect(dead_code, reason = "held for its drop")] pub(super) Room);
+
+/// How many bytes of bodies may be in memory at once; clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Space(Arc<Semaphore>);
+
+type Room = OwnedSemaphorePermit;
+
+impl Space {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Room for so many bytes, or `None` at once.
+    fn take(&self, bytes: usize) -> Option<Room> {
+        Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
+    }
+}
+
+/// What a caller is told for whom there is no room.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How much of an oversized body is read for the client's sake.
 const DRAINED_BYTES: u64 = 64 * 1024 * 1024;
@@ -31,6 +57,12 @@ impl FromRequest<Http> for Payload {
         let mut body = request.into_body();
         let announced = body.size_hint().lower();
         let too_long = usize::try_from(announced).map_or(true, |bytes| bytes > limit);
+        // Before a byte is read: as much as is announced, or as much as may come.
+        let expected = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limit);
+        let Some(room) = http.space.take(expected.min(limit)) else {
+            http.metrics.turned_away.with_label_values(&["bytes"]).inc();
+            return Err(Problem::unavailable(RETRY));
+        };
         let work = async {
             if too_long {
                 // Who asked for leave to send has not sent anything yet.
@@ -40,7 +72,7 @@ impl FromRequest<Http> for Payload {
                 return Err(too_large());
             }
             match Limited::new(&mut body, limit).collect().await {
-                Ok(collected) => Ok(Self(collected.to_bytes())),
+                Ok(collected) => Ok(Self(collected.to_bytes(), room)),
                 Err(error) if error.is::<LengthLimitError>() => {
                     drain(&mut body).await;
                     Err(too_large())

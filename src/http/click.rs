@@ -64,7 +64,7 @@ pub(super) async fn track(
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
-    Payload(body): Payload,
+    Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let wish = TrackClick::parse(&body)?;
     let visitor = Visitor::of(&headers, &extensions, &http.config);

@@ -72,7 +72,7 @@ pub(super) async fn change(
     State(http): State<Http>,
     caller: Caller,
     uri: Uri,
-    Payload(body): Payload,
+    Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let fields = Fields::parse(&body)?;
     let expanded = Query::of(&uri)?.flag("includeExpandedFields")?;

@@ -42,7 +42,7 @@ pub(super) async fn track(
     State(http): State<Http>,
     Arrived(arrived): Arrived,
     caller: Caller,
-    Payload(body): Payload,
+    Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let lead = TrackLead::parse(&body, Schema::Server)?;
     let answer = http.intake.track(caller.workspace_id, lead, arrived).await;
@@ -55,7 +55,7 @@ pub(super) async fn track_client(
     Arrived(arrived): Arrived,
     PageCaller(page): PageCaller,
     headers: HeaderMap,
-    Payload(body): Payload,
+    Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let lead = TrackLead::parse(&body, Schema::Client);
     if matches!(lead, Err(Fault::Json)) {

@@ -34,7 +34,7 @@ const KEY_TRIES: usize = 8;
 pub(super) async fn create(
     State(http): State<Http>,
     caller: Caller,
-    Payload(body): Payload,
+    Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let form = LinkForm::create(&body)?;
     let workspace = caller.workspace_id;
@@ -71,7 +71,7 @@ pub(super) async fn change(
     State(http): State<Http>,
     caller: Caller,
     uri: Uri,
-    Payload(body): Payload,
+    Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let workspace = caller.workspace_id;
     let form = LinkForm::change(&body)?;

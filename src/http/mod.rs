@@ -8,6 +8,7 @@
 mod state;
 mod router;
 mod routes;
+mod wire;
 mod server;
 mod watch;
 mod seal;

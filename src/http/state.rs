@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::body::Space;
 use super::keyring::Keyring;
 use crate::config;
 use crate::intake::Intake;
@@ -23,6 +24,7 @@ pub struct Shared {
     pub(super) store: Store,
     pub(super) config: config::Http,
     pub(super) keys: Keyring,
+    pub(super) space: Space,
     pub(super) health: Health,
     pub(super) metrics: Metrics,
 }
@@ -41,6 +43,7 @@ impl Http {
         Self(Arc::new(Shared {
             intake,
             keys: Keyring::new(&store, store_config),
+            space: Space::new(config.max_body_bytes_in_flight),
             store,
             config: config.clone(),
             health: health.clone(),

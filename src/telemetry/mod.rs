@@ -8,4 +8,4 @@ mod metrics;
 
 pub use logs::{LogError, init};
 pub use metrics::{Kind, Metrics, SPECS, Spec, markdown_table};
-pub use prometheus::Error as MetricsError;
+pub use prometheus::{Error as MetricsError, IntGauge};

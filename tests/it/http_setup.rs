@@ -38,6 +38,7 @@ pub(crate) struct Front {
     pub(crate) key: String,
     pub(crate) config: Config,
     pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
     name: String,
     tasks: Tasks,
 }
@@ -92,7 +93,7 @@ impl Front {
         let workspace = store.create_workspace("Acme", "acme").await.unwrap();
         let key = made(&store, &workspace, KeyKind::Secret).await;
         let rows = PgPool::connect(url.as_str()).await.unwrap();
-        Self { router, store, rows, workspace, key, config, health, name, tasks }
+        Self { router, store, rows, workspace, key, config, health, metrics, name, tasks }
     }
 
     /// One more API process on the same database.

@@ -52,4 +52,6 @@ mod server;
 #[cfg(all(test, feature = "tls"))]
 mod tls;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod cli;

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use leadline::config::Config;
 use leadline::http::serve;
 use leadline::lifecycle::Stop;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,50 +14,58 @@ use tokio::task::JoinHandle;
 
 use crate::http_setup::Front;
 
-struct Served {
-    front: Front,
-    address: SocketAddr,
+/// A served front.
+pub(crate) struct Served {
+    pub(crate) front: Front,
+    pub(crate) address: SocketAddr,
     stop: Stop,
     task: JoinHandle<()>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the task ends within its test")]
 async fn served() -> Served {
+    served_with(|_| {}).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "the task ends within its test")]
+pub(crate) async fn served_with(tune: impl FnOnce(&mut Config)) -> Served {
     let front = Front::with(|config| {
         config.http.header_timeout = Duration::from_millis(300);
         config.http.body_timeout = Duration::from_millis(300);
+        config.http.write_timeout = Duration::from_millis(300);
+        tune(config);
     })
     .await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
     let (router, config, heard) = (front.router.clone(), front.config.http.clone(), stop.clone());
-    let task = tokio::spawn(async move { serve(listener, router, &config, heard).await });
+    let metrics = front.metrics.clone();
+    let task = tokio::spawn(async move { serve(listener, router, &config, &metrics, heard).await });
     Served { front, address, stop, task }
 }
 
 impl Served {
     /// Writes everything, then reads until the other end closes or nothing comes for a second.
-    async fn exchange(&self, request: &[u8]) -> String {
+    pub(crate) async fn exchange(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
         heard(&mut stream).await
     }
 
-    async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.stop.ask();
         self.task.await.unwrap();
         self.front.finish().await;
     }
 }
 
-async fn heard(stream: &mut TcpStream) -> String {
+pub(crate) async fn heard(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let reading = stream.read_to_end(&mut all);
     tokio::time::timeout(Duration::from_secs(1), reading).await.ok();
     String::from_utf8(all).unwrap()
 }
 
-fn post(key: &str, more: &str) -> String {
+pub(crate) fn post(key: &str, more: &str) -> String {
     format!("POST /track/lead HTTP/1.1\r\nHost: x\r\nCookie:\r\nAuthorization: Bearer {key}\r\n{more}\r\n")
 }
 
