@@ -6,6 +6,7 @@
 //! **Invariant:** a transaction is begun in `write.rs` and nowhere else.
 
 mod error;
+mod servers;
 mod pool;
 mod write;
 mod migrate;
