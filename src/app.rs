@@ -180,6 +180,7 @@ impl Ground<'_> {
 
     async fn store(&self, name: &'static str, connections: u32, ground: &mut Tasks) -> Result<Store, StartError> {
         let store = Store::connect(&self.config.store, name, connections, &self.health, &self.metrics)?;
+        store.choose().await;
         refuse_old_schema(&store).await?;
         let (watched, stop) = (store.clone(), ground.stop().clone());
         ground.spawn("postgres watch", async move { watched.watch(&stop).await });

@@ -40,6 +40,7 @@ pub(super) async fn raw_store(config: &Config) -> Result<Store, CliError> {
     patient.idle_in_transaction_timeout = PATIENCE;
     let metrics = Metrics::new().map_err(|error| CliError::said(error.to_string()))?;
     let store = Store::connect(&patient, "cli", CONNECTIONS, &Health::default(), &metrics)?;
+    store.choose().await;
     store.ping().await?;
     Ok(store)
 }

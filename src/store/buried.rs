@@ -45,15 +45,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn begin_attempt(&self, identity: &str) -> Result<i32, StoreError> {
+        let pool = self.pool();
         let attempts = sqlx::query_scalar!(
             "INSERT INTO attempts (identity, attempts) VALUES ($1, 1)
             ON CONFLICT (identity) DO UPDATE SET attempts = attempts.attempts + 1, changed_at = now()
             RETURNING attempts",
             identity,
         )
-        .fetch_one(&self.pool)
-        .await;
-        self.noted(attempts)
+        .fetch_one(&pool);
+        self.patiently("an attempt", attempts).await
     }
 
     /// Counts a first attempt of each of these that has none yet; returns those, the others are left as they are.
@@ -66,7 +66,7 @@ impl Store {
             ORDER BY identity ON CONFLICT (identity) DO NOTHING RETURNING identity",
             identities
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(first)
     }
@@ -76,23 +76,30 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn forget_attempts(&self, identities: &[String]) -> Result<(), StoreError> {
-        let done =
-            sqlx::query!("DELETE FROM attempts WHERE identity = ANY($1::text[])", identities).execute(&self.pool).await;
-        self.noted(done).map(|_| ())
+        let pool = self.pool();
+        let done = sqlx::query!("DELETE FROM attempts WHERE identity = ANY($1::text[])", identities).execute(&pool);
+        self.patiently("forgotten attempts", done).await.map(|_| ())
     }
 
-    /// Proves that `PostgreSQL` takes writes: a read-only standby answers reads and refuses this.
+    /// Proves that `PostgreSQL` takes writes and commits them: a read-only standby answers reads and refuses this, and a primary
+    /// that lost its synchronous standby never answers the COMMIT.
     ///
     /// # Errors
-    /// [`StoreError`] when it does not.
+    /// [`StoreError`] when it does not, or not in time.
     pub async fn probe(&self, name: &str) -> Result<(), StoreError> {
-        let done = sqlx::query!(
-            "INSERT INTO probes (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET probed_at = now()",
-            name,
-        )
-        .execute(&self.pool)
-        .await;
-        self.noted(done).map(|_| ())
+        let name = name.to_owned();
+        self.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query!(
+                    "INSERT INTO probes (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET probed_at = now()",
+                    name,
+                )
+                .execute(connection)
+                .await
+            })
+        })
+        .await
+        .map(|_| ())
     }
 }
 

@@ -82,7 +82,7 @@ impl Store {
             key,
             visitor.as_slice(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(row)
     }
@@ -119,14 +119,14 @@ impl Store {
             click.user_agent,
             click.referrer,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         if let Some(id) = self.noted(claimed)? {
             return Ok(id);
         }
         // Somebody else's claim was in the way, and is committed by now.
         let theirs = sqlx::query_scalar!("SELECT click_id FROM click_reuse WHERE visitor = $1", visitor,)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.pool())
             .await;
         self.noted(theirs)
     }
@@ -141,7 +141,7 @@ impl Store {
                  (SELECT visitor FROM click_reuse WHERE expires_at <= now()
                   ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED)",
         )
-        .execute(&self.pool)
+        .execute(&self.pool())
         .await;
         Ok(self.noted(forgotten)?.rows_affected())
     }

@@ -107,11 +107,11 @@ impl Store {
     pub async fn customer(&self, workspace_id: Uuid, name: &CustomerName) -> Result<Option<Customer>, StoreError> {
         let row = match name {
             CustomerName::Id(id) => {
-                customers!("c.workspace_id = $1 AND c.id = $2", workspace_id, id).fetch_optional(&self.pool).await
+                customers!("c.workspace_id = $1 AND c.id = $2", workspace_id, id).fetch_optional(&self.pool()).await
             }
             CustomerName::External(external_id) => {
                 customers!("c.workspace_id = $1 AND c.external_id = $2", workspace_id, external_id)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&self.pool())
                     .await
             }
         };
@@ -150,7 +150,7 @@ impl Store {
                     page.limit,
                     page.offset,
                 )
-                .fetch_all(&self.pool)
+                .fetch_all(&self.pool())
                 .await
             };
         }
@@ -185,7 +185,7 @@ impl Store {
             change.avatar.clone().flatten(),
             change.external_id,
         )
-        .execute(&self.pool)
+        .execute(&self.pool())
         .await;
         Ok(self.noted(changed)?.rows_affected() > 0)
     }

@@ -50,7 +50,7 @@ impl Store {
              ORDER BY created_at, name",
             workspace_id,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(rows)
     }

@@ -30,6 +30,9 @@ pub enum StoreError {
     /// Nothing came back in time; the transaction may or may not have been committed.
     #[error("PostgreSQL did not answer {0} in time")]
     Silent(&'static str),
+    /// The server answers, and takes no writes: a standby, or one that is read-only by default.
+    #[error("PostgreSQL takes no writes here")]
+    ReadOnly,
     /// `PostgreSQL` refuses the row itself.
     #[error("PostgreSQL refuses the row ({code})")]
     Refused {
@@ -77,7 +80,7 @@ impl StoreError {
     /// Whether this says that `PostgreSQL` itself does not serve (rather than that it said no).
     #[must_use]
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Silent(_) | Self::Untrusted { .. } | Self::Setting(_))
+        matches!(self, Self::Away(_) | Self::Silent(_) | Self::ReadOnly | Self::Untrusted { .. } | Self::Setting(_))
     }
 
     /// Whether the server as a whole does not serve: unreachable, out of resources, stopping, read-only.
@@ -88,7 +91,7 @@ impl StoreError {
                 .as_database_error()
                 .and_then(|e| e.code())
                 .is_none_or(|code| ["08", "53", "57P", "25006"].iter().any(|class| code.starts_with(class))),
-            Self::Silent(_) | Self::Untrusted { .. } | Self::Setting(_) => true,
+            Self::Silent(_) | Self::ReadOnly | Self::Untrusted { .. } | Self::Setting(_) => true,
             Self::Refused { .. } | Self::Conflict { .. } => false,
         }
     }

@@ -64,7 +64,7 @@ impl Store {
             filter.waiting,
             filter.limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(graves)
     }
@@ -81,7 +81,7 @@ impl Store {
              ORDER BY buried_at DESC LIMIT 1",
             id
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(grave)
     }
@@ -92,7 +92,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn replay_of(&self, lead_id: Uuid) -> Result<Option<Uuid>, StoreError> {
         let grave = sqlx::query_scalar!("SELECT id FROM buried_leads WHERE replayed_as = $1 LIMIT 1", lead_id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.pool())
             .await;
         self.noted(grave)
     }
@@ -110,7 +110,7 @@ impl Store {
             id,
             lead_id
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(chosen)
     }
@@ -120,7 +120,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn discard_buried(&self, id: Uuid) -> Result<bool, StoreError> {
-        let gone = sqlx::query!("DELETE FROM buried_leads WHERE id = $1", id).execute(&self.pool).await;
+        let gone = sqlx::query!("DELETE FROM buried_leads WHERE id = $1", id).execute(&self.pool()).await;
         self.noted(gone).map(|gone| gone.rows_affected() > 0)
     }
 }

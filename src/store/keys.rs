@@ -136,7 +136,7 @@ impl Store {
             format!("{}...{tail}", kind.prefix()),
             name,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.pool())
         .await;
         Ok(CreatedKey { row: self.noted(row)?, plain: plain.into() })
     }
@@ -152,7 +152,7 @@ impl Store {
              WHERE $1::uuid IS NULL OR workspace_id = $1 ORDER BY id",
             workspace_id,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(rows)
     }
@@ -168,7 +168,7 @@ impl Store {
              RETURNING id, workspace_id, kind, hint, name, created_at, revoked_at",
             id,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(row)
     }
@@ -178,6 +178,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; also when no answer came within a second, which is noted as `PostgreSQL` being away.
     pub async fn open_key(&self, hash: &KeyHash, kind: KeyKind) -> Result<Option<Opened>, StoreError> {
+        let pool = self.pool();
         let look_up = sqlx::query_as!(
             Opened,
             "SELECT w.id AS workspace_id, w.allowed_hostnames
@@ -186,7 +187,7 @@ impl Store {
             hash.as_slice(),
             kind.as_str(),
         )
-        .fetch_optional(&self.pool);
+        .fetch_optional(&pool);
         match timeout(LOOKUP_DEADLINE, look_up).await {
             Ok(row) => self.noted(row),
             Err(_) => {

@@ -103,7 +103,7 @@ impl Store {
                FROM leads WHERE $1::uuid IS NULL OR workspace_id = $1 GROUP BY mode, ending ORDER BY mode, ending"#,
             workspace
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(counts)
     }
@@ -123,7 +123,7 @@ impl Store {
                      WHERE $1::uuid IS NULL OR workspace_id = $1) b"#,
             workspace
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.pool())
         .await;
         self.noted(counts)
     }
@@ -142,7 +142,7 @@ impl Store {
             workspaces,
             ids
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(rows)
     }
@@ -158,7 +158,7 @@ impl Store {
             workspaces,
             ids
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(parked)
     }
@@ -174,7 +174,7 @@ impl Store {
                   OR EXISTS (SELECT FROM buried_leads b WHERE b.identity = asked.id::text)"#,
             ids
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(buried)
     }
@@ -197,7 +197,7 @@ impl Store {
             &customers as &[&str],
             &events as &[&str]
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         let counts = self.noted(counts)?.into_iter().map(|count| {
             let key = LeadKey {
@@ -232,7 +232,7 @@ impl Store {
             span.to,
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         let rows = self.noted(rows)?.into_iter().map(|r| PlacedRow {
             row: LedgerRow {
@@ -270,7 +270,7 @@ impl Store {
                ORDER BY k.id"#,
             workspace
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(faults)
     }

@@ -94,7 +94,7 @@ impl Store {
                     page.limit,
                     page.offset,
                 )
-                .fetch_all(&self.pool)
+                .fetch_all(&self.pool())
                 .await
             };
         }
@@ -132,7 +132,7 @@ impl Store {
             filter.external_id,
             filter.archived_too,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.pool())
         .await;
         self.noted(count)
     }

@@ -198,10 +198,10 @@ impl Store {
     /// [`LinkError::Missing`], [`LinkError::Foreign`], or the store's.
     pub async fn link(&self, workspace_id: Uuid, name: &LinkName) -> Result<Link, LinkError> {
         let found = match name {
-            LinkName::Id(id) => links!("SELECT " + "FROM links WHERE id = $1", id).fetch_optional(&self.pool).await,
+            LinkName::Id(id) => links!("SELECT " + "FROM links WHERE id = $1", id).fetch_optional(&self.pool()).await,
             LinkName::External(external_id) => {
                 links!("SELECT " + "FROM links WHERE workspace_id = $1 AND external_id = $2", workspace_id, external_id)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&self.pool())
                     .await
             }
             LinkName::Short(domain, key) => {
@@ -210,7 +210,7 @@ impl Store {
                     domain,
                     key
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.pool())
                 .await
             }
         };
@@ -227,7 +227,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn delete_link(&self, workspace_id: Uuid, id: Uuid) -> Result<bool, StoreError> {
         let deleted = sqlx::query!("DELETE FROM links WHERE id = $1 AND workspace_id = $2", id, workspace_id)
-            .execute(&self.pool)
+            .execute(&self.pool())
             .await;
         Ok(self.noted(deleted)?.rows_affected() > 0)
     }

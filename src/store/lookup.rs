@@ -60,7 +60,7 @@ impl Store {
              FROM workspaces w JOIN leads l ON l.workspace_id = w.id AND l.id = $1 LIMIT 1",
             id
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(lead)
     }
@@ -80,7 +80,7 @@ impl Store {
             key.customer_external_id,
             key.event_key
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(leads)
     }
@@ -96,7 +96,7 @@ impl Store {
              FROM workspaces w JOIN parked_leads p ON p.workspace_id = w.id AND p.id = $1 LIMIT 1",
             id
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(parked)
     }
@@ -113,7 +113,7 @@ impl Store {
             workspace,
             customer
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(parked)
     }

@@ -36,7 +36,7 @@ pub enum SchemaState {
 /// # Errors
 /// [`MigrateError`].
 pub async fn migrate(store: &Store) -> Result<usize, MigrateError> {
-    let mut connection = store.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = store.pool().acquire().await.map_err(StoreError::from)?;
     MIGRATIONS.run(&mut *connection).await?;
     Ok(MIGRATIONS.iter().count())
 }
@@ -49,7 +49,7 @@ pub async fn schema_state(store: &Store) -> Result<SchemaState, StoreError> {
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let applied: Result<i64, sqlx::Error> =
         sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&store.pool)
+            .fetch_one(&store.pool())
             .await;
     let applied = match applied {
         Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "42P01") => 0,

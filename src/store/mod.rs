@@ -7,6 +7,7 @@
 
 mod error;
 mod tls;
+mod servers;
 mod pool;
 mod write;
 mod migrate;

@@ -157,9 +157,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn parked(&self) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
-        let row = sqlx::query!(r#"SELECT count(*) AS "count!", min(parked_at) AS oldest FROM parked_leads"#)
-            .fetch_one(&self.pool)
-            .await;
-        self.noted(row).map(|row| (row.count, row.oldest))
+        let pool = self.pool();
+        let row =
+            sqlx::query!(r#"SELECT count(*) AS "count!", min(parked_at) AS oldest FROM parked_leads"#).fetch_one(&pool);
+        self.patiently("parked leads", row).await.map(|row| (row.count, row.oldest))
     }
 }

@@ -4,16 +4,23 @@
 //! plan made while a table was empty must not survive into the day it has ten million rows. The
 //! server ends what takes too long; nothing is cancelled from here.
 //!
-//! **Invariant:** a connection that has been idle is asked whether it lives before it is trusted.
+//! After an outage the pool is replaced: its connections may hang on a server that vanished without a word, where each keeps its
+//! place until the kernel gives up, a quarter of an hour later.
+//!
+//! **Invariant:** a connection that has been idle is asked whether it lives before it is trusted, and a new one whether it may write.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use super::{StoreError, tls};
+use super::StoreError;
+use super::servers::{Servers, takes_writes};
 use crate::config;
 use crate::lifecycle::{Engine, Health};
 use crate::telemetry::Metrics;
@@ -21,15 +28,30 @@ use crate::telemetry::Metrics;
 /// Connections kept open, so that the first requests after a start need not wait for one.
 const WARM: u32 = 3;
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long a server that is asked whether it serves may take.
+const ANSWER: Duration = Duration::from_secs(2);
+/// A pool on the same server is not replaced more often: a busy one looks just like one that hangs.
+const REPLACE_EVERY: Duration = Duration::from_secs(5);
 
 /// Access to `PostgreSQL`; clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(super) pool: PgPool,
+    shared: Arc<Shared>,
     pub(super) config: Arc<config::Store>,
     name: &'static str,
+    connections: u32,
     health: Health,
     metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Shared {
+    servers: Servers,
+    pool: RwLock<PgPool>,
+    replaced: Mutex<Instant>,
+    /// An outage was noted, and the server has not been looked for since.
+    away: AtomicBool,
+    noticed: Notify,
 }
 
 impl Store {
@@ -44,53 +66,80 @@ impl Store {
         health: &Health,
         metrics: &Metrics,
     ) -> Result<Self, StoreError> {
-        let milliseconds = |duration: Duration| duration.as_millis().to_string();
-        let options: PgConnectOptions = config.url.expose_secret().parse()?;
-        tls::check(config.url.expose_secret(), &options)?;
-        let options = options.application_name(&format!("leadline-{name}")).options([
-            ("statement_timeout", milliseconds(config.statement_timeout).as_str()),
-            ("lock_timeout", &milliseconds(config.lock_timeout)),
-            ("idle_in_transaction_session_timeout", &milliseconds(config.idle_in_transaction_timeout)),
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("enable_material", "off"),
-            ("enable_bitmapscan", "off"),
-            ("plan_cache_mode", "force_generic_plan"),
-            ("jit", "off"),
-        ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .min_connections(connections.min(WARM))
-            .acquire_timeout(config.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move { Ok(about.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
-            })
-            .connect_lazy_with(options);
-        let (health, metrics) = (health.clone(), metrics.clone());
-        Ok(Self { pool, config: Arc::new(config.clone()), name, health, metrics })
+        let servers = Servers::read(config.url.expose_secret(), |server| dressed(server, config, name))?;
+        let pool = RwLock::new(pool(&servers, config, connections));
+        let (replaced, away, noticed) = (Mutex::new(Instant::now()), AtomicBool::new(false), Notify::new());
+        let shared = Arc::new(Shared { servers, pool, replaced, away, noticed });
+        let (config, health, metrics) = (Arc::new(config.clone()), health.clone(), metrics.clone());
+        Ok(Self { shared, config, name, connections, health, metrics })
     }
 
-    /// Asks `PostgreSQL` whether it answers, and notes the answer.
+    /// The pool of the moment.
+    pub(super) fn pool(&self) -> PgPool {
+        self.shared.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks `PostgreSQL` whether it answers and takes writes, and notes the answer.
     ///
     /// # Errors
     /// [`StoreError`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let answer = sqlx::query("SELECT 1").execute(&self.pool).await;
-        self.noted(answer).map(|_| ())
+        let mut connection = self.pool().acquire().await.map_err(|error| self.failed(error))?;
+        match takes_writes(&mut connection).await {
+            Ok(true) => self.noted(Ok(())),
+            Ok(false) => {
+                drop(connection.detach());
+                self.note(false);
+                Err(StoreError::ReadOnly)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
-    /// Keeps health and pool gauges fresh until the stop: every second, four times that while away.
+    /// Chooses the server that takes writes, where `store.url` names several; to be done before the first statement.
+    pub async fn choose(&self) {
+        if self.shared.servers.are_several() {
+            self.find_server().await;
+        }
+    }
+
+    /// Keeps health and pool gauges fresh until the stop: every second, and while away four times that.
     pub async fn watch(&self, stop: &crate::lifecycle::Stop) {
         while !stop.is_asked() {
-            let up = tokio::time::timeout(Duration::from_secs(2), self.ping()).await;
-            if !matches!(up, Ok(Ok(()))) {
+            if !self.shared.away.load(Ordering::Relaxed) && !matches!(timeout(ANSWER, self.ping()).await, Ok(Ok(()))) {
                 self.note(false);
             }
+            let away = self.shared.away.load(Ordering::Relaxed) && !self.find_server().await;
             self.show();
-            let pause = if self.health.is_up(Engine::Postgres) { 1000 } else { 250 };
-            stop.unless_asked(tokio::time::sleep(Duration::from_millis(pause))).await;
+            if away {
+                stop.unless_asked(tokio::time::sleep(Duration::from_millis(250))).await;
+            } else {
+                let noticed = self.shared.noticed.notified();
+                stop.unless_asked(timeout(Duration::from_secs(1), noticed)).await;
+            }
+        }
+    }
+
+    /// Looks for a server that takes writes, by connections of its own; found, the pool is replaced. Returns whether there is one.
+    async fn find_server(&self) -> bool {
+        let found = self.shared.servers.look(ANSWER).await;
+        let Ok(another) = found else {
+            self.note(false);
+            return false;
+        };
+        self.replace(another);
+        self.shared.away.store(false, Ordering::Relaxed);
+        self.note(true);
+        true
+    }
+
+    /// Whoever uses a connection of the old pool keeps it to the end; then it is closed.
+    fn replace(&self, at_once: bool) {
+        let mut replaced = self.shared.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        if at_once || replaced.elapsed() > REPLACE_EVERY {
+            *replaced = Instant::now();
+            let fresh = pool(&self.shared.servers, &self.config, self.connections);
+            *self.shared.pool.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
     }
 
@@ -100,9 +149,11 @@ impl Store {
         self.health.is_up(Engine::Postgres)
     }
 
-    /// Closes the pool, waiting for connections in use.
+    /// Closes the pool, waiting for connections in use; not for ever, since one may hang on a server that is silent.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if timeout(self.config.commit_deadline, self.pool().close()).await.is_err() {
+            tracing::debug!(pool = self.name, "connections left to the kernel");
+        }
     }
 
     /// Classifies an outcome and notes what it says about the engine.
@@ -112,12 +163,29 @@ impl Store {
                 self.note(true);
                 Ok(value)
             }
-            Err(error) => {
-                let error = StoreError::classify(error);
-                self.note_error(&error);
-                Err(error)
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// The same for a statement under way, which the server ends in time; a server that vanished never does.
+    pub(super) async fn patiently<T>(
+        &self,
+        what: &'static str,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.config.statement_timeout + ANSWER, statement).await {
+            Ok(outcome) => self.noted(outcome),
+            Err(_) => {
+                self.note(false);
+                Err(StoreError::Silent(what))
             }
         }
+    }
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        let error = StoreError::classify(error);
+        self.note_error(&error);
+        error
     }
 
     /// A pool that is merely busy says nothing about the server; the watch asks the server itself.
@@ -132,6 +200,9 @@ impl Store {
     }
 
     pub(super) fn note(&self, up: bool) {
+        if !up && !self.shared.away.swap(true, Ordering::Relaxed) {
+            self.shared.noticed.notify_one();
+        }
         if self.health.note(Engine::Postgres, up) {
             self.metrics.engine_up.with_label_values(&["postgres"]).set(i64::from(up));
             if up {
@@ -143,9 +214,45 @@ impl Store {
     }
 
     fn show(&self) {
-        let idle = i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX);
-        let used = i64::from(self.pool.size()) - idle;
+        let pool = self.pool();
+        let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        let used = i64::from(pool.size()) - idle;
         self.metrics.pool_connections.with_label_values(&[self.name, "idle"]).set(idle);
         self.metrics.pool_connections.with_label_values(&[self.name, "used"]).set(used.max(0));
     }
+}
+
+/// What every connection of ours asks of the server.
+fn dressed(server: PgConnectOptions, config: &config::Store, name: &str) -> PgConnectOptions {
+    let milliseconds = |duration: Duration| duration.as_millis().to_string();
+    server.application_name(&format!("leadline-{name}")).options([
+        ("statement_timeout", milliseconds(config.statement_timeout).as_str()),
+        ("lock_timeout", &milliseconds(config.lock_timeout)),
+        ("idle_in_transaction_session_timeout", &milliseconds(config.idle_in_transaction_timeout)),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_material", "off"),
+        ("enable_bitmapscan", "off"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("jit", "off"),
+    ])
+}
+
+fn pool(servers: &Servers, config: &config::Store, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(connections.min(WARM))
+        .acquire_timeout(config.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move { Ok(about.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
+        })
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                let refused = || sqlx::Error::Protocol("the server takes no writes".to_owned());
+                if takes_writes(connection).await? { Ok(()) } else { Err(refused()) }
+            })
+        })
+        .connect_lazy_with(servers.chosen())
 }

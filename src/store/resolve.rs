@@ -99,8 +99,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find(&self, questions: &[Question]) -> Result<Vec<Found>, StoreError> {
-        let mut connection = self.noted(self.pool.acquire().await)?;
-        self.noted(find(&mut connection, questions).await)
+        let mut connection = self.noted(self.pool().acquire().await)?;
+        self.patiently("a look-up", find(&mut connection, questions)).await
     }
 }
 

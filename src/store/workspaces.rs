@@ -71,7 +71,7 @@ impl Store {
             slug,
             name,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.pool())
         .await;
         Ok(self.noted(created)?)
     }
@@ -86,7 +86,7 @@ impl Store {
             "SELECT id, slug, name, conversion_enabled, allowed_hostnames, created_at
              FROM workspaces ORDER BY id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.pool())
         .await;
         self.noted(rows)
     }
@@ -103,7 +103,7 @@ impl Store {
             id,
             slug,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         self.noted(row)
     }
@@ -133,7 +133,7 @@ impl Store {
             change.conversion_enabled,
             change.allowed_hostnames.as_deref(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.pool())
         .await;
         Ok(self.noted(row)?)
     }

@@ -62,7 +62,7 @@ impl Store {
     where
         W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>,
     {
-        let connection = self.noted(self.pool.acquire().await)?;
+        let connection = self.noted(self.pool().acquire().await)?;
         let mut tx = Tx { connection };
         let patience = self.config.statement_timeout + GRACE;
         let worked = timeout(patience, async {

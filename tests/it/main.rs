@@ -28,6 +28,8 @@ mod poison;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod direct;
 #[cfg(test)]
 mod processes;
