@@ -50,4 +50,8 @@ mod auth;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod cli;
