@@ -56,4 +56,8 @@ mod tls;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod cli;
