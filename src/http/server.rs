@@ -40,10 +40,7 @@ const FULL: &[u8] =
 pub async fn serve(listener: TcpListener, router: Router, config: &config::Http, metrics: &Metrics, stop: Stop) {
     let mut protocol = http1::Builder::new();
     // No `pipeline_flush`: with it a refusal of a bad head stays unsent behind the bytes of that head.
-    protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.idle_timeout)
-        .max_buf_size(config.head_limit_bytes);
+    protocol.timer(TokioTimer::new()).header_read_timeout(config.idle_timeout).max_buf_size(config.head_limit_bytes);
     let open = metrics.connections.with_label_values(&[] as &[&str]);
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.unless_asked(listener.accept()).await {

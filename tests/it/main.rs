@@ -52,4 +52,9 @@ mod server;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+#[path = "../fuzz/laws/mod.rs"]
+mod laws;
+#[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod cli;
