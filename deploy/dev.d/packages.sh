@@ -86,6 +86,7 @@ need_packages() {
                 ;;
             # A clock of its own for a process.
             chaos) have faketime || missing+=(faketime) ;;
+            fuzz) have c++ || missing+=(g++) ;;
             bench) have wrk || missing+=(wrk) ;;
             clients)
                 have node || missing+=(nodejs)

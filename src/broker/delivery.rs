@@ -106,3 +106,44 @@ impl fmt::Debug for ReplyDelivery {
         f.debug_struct("ReplyDelivery").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::types::{Boolean, LongString};
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = AMQPValue> {
+        prop_oneof![
+            any::<i64>().prop_map(AMQPValue::LongLongInt),
+            any::<i32>().prop_map(AMQPValue::LongInt),
+            any::<u32>().prop_map(AMQPValue::LongUInt),
+            any::<i8>().prop_map(AMQPValue::ShortShortInt),
+            any::<u8>().prop_map(AMQPValue::ShortShortUInt),
+            any::<bool>().prop_map(|flag: Boolean| AMQPValue::Boolean(flag)),
+            any::<f64>().prop_map(AMQPValue::Double),
+            any::<Vec<u8>>().prop_map(|bytes| AMQPValue::LongString(LongString::from(bytes))),
+            Just(AMQPValue::Void),
+            Just(AMQPValue::FieldTable(FieldTable::default())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn headers_of_any_type_are_read_or_count_as_absent(count in value(), reason in value()) {
+            let mut headers = FieldTable::default();
+            headers.insert("x-delivery-count".into(), count.clone());
+            headers.insert("x-first-death-reason".into(), reason.clone());
+            let expected = match count {
+                AMQPValue::LongLongInt(n) => u32::try_from(n).ok(),
+                AMQPValue::LongInt(n) => u32::try_from(n).ok(),
+                AMQPValue::LongUInt(n) => Some(n),
+                AMQPValue::ShortShortInt(n) => u32::try_from(n).ok(),
+                AMQPValue::ShortShortUInt(n) => Some(n.into()),
+                _ => None,
+            };
+            prop_assert_eq!(delivery_count(&headers), expected);
+            prop_assert_eq!(death(&headers).is_some(), matches!(reason, AMQPValue::LongString(_)));
+        }
+    }
+}

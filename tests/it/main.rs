@@ -60,4 +60,9 @@ mod openapi;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+#[path = "../fuzz/laws/mod.rs"]
+mod laws;
+#[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod cli;

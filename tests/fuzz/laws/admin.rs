@@ -9,7 +9,7 @@ use url::Url;
 use super::{refused, storable};
 
 /// `POST /links`, then the same body as `PATCH /links/{id}`.
-pub fn link(body: &[u8]) {
+pub(super) fn link(body: &[u8]) {
     let link = match created_link(body) {
         Ok(link) => link,
         Err(problem) => return refused(&problem),
@@ -43,7 +43,7 @@ fn stored(link: &Link) {
 }
 
 /// `PATCH /links/{id}` on a bare link, `PATCH /customers/{id}` and `PATCH /workspaces/{id}`.
-pub fn admin(body: &[u8]) {
+pub(super) fn admin(body: &[u8]) {
     if let Ok(bare) = created_link(br#"{"url":"https://a.b/c?utm_term=t&x=y#z"}"#) {
         match changed_link(bare, body) {
             Ok(once) => {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::storable;
 
 /// `TrackLead::parse`, by both schemas.
-pub fn lead(body: &[u8]) {
+pub(super) fn lead(body: &[u8]) {
     let server = TrackLead::parse(body, Schema::Server);
     let client = TrackLead::parse(body, Schema::Client);
     if let Ok(client) = &client {
@@ -62,7 +62,7 @@ fn again(lead: &TrackLead) {
 }
 
 /// `TrackClick::parse`.
-pub fn click(body: &[u8]) {
+pub(super) fn click(body: &[u8]) {
     let Ok(click) = TrackClick::parse(body) else { return };
     for text in [Some(&click.domain), Some(&click.key), click.url.as_ref(), click.referrer.as_ref()] {
         storable("a click", text.map_or("", String::as_str), usize::MAX);

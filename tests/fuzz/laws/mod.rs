@@ -12,10 +12,10 @@ mod wire;
 mod words;
 
 /// One law.
-pub type Law = fn(&[u8]);
+pub(crate) type Law = fn(&[u8]);
 
 /// Every law by its name, which is the name of its fuzz target.
-pub const LAWS: &[(&str, Law)] = &[
+pub(crate) const LAWS: &[(&str, Law)] = &[
     ("lead", leads::lead),
     ("click", leads::click),
     ("message", wire::message),
@@ -29,7 +29,7 @@ pub const LAWS: &[(&str, Law)] = &[
 ];
 
 /// The law of a name.
-pub fn of(name: &str) -> Law {
+pub(crate) fn of(name: &str) -> Law {
     LAWS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no law {name}")).1
 }
 

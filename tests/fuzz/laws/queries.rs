@@ -11,7 +11,7 @@ use leadline::store::{CustomerName, LinkName};
 use super::{refused, storable};
 
 /// Query strings, paging, filters, ids in paths.
-pub fn target(bytes: &[u8]) {
+pub(super) fn target(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let in_query = format!("/links?{text}");
     for by_creation in [true, false] {
@@ -47,7 +47,7 @@ pub fn target(bytes: &[u8]) {
 }
 
 /// Visitors, bots, origins and request ids; a line per header, the first byte of all chooses the peer.
-pub fn visitor(bytes: &[u8]) {
+pub(super) fn visitor(bytes: &[u8]) {
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let [forwarded, country, agent, rest] = [(); 4].map(|()| lines.next().unwrap_or_default());
     let headers =

@@ -7,7 +7,7 @@ use leadline::lead::message::Undecodable;
 use leadline::reply::Reply;
 
 /// `LeadMessage::decode`.
-pub fn message(bytes: &[u8]) {
+pub(super) fn message(bytes: &[u8]) {
     match LeadMessage::decode(bytes) {
         Ok(message) => {
             assert_eq!(LeadMessage::decode(&message.encode().unwrap()).unwrap(), message);
@@ -20,7 +20,7 @@ pub fn message(bytes: &[u8]) {
 }
 
 /// `Reply::decode`.
-pub fn reply(bytes: &[u8]) {
+pub(super) fn reply(bytes: &[u8]) {
     if let Ok(reply) = Reply::decode(bytes) {
         assert_eq!(Reply::decode(&reply.encode().unwrap()).unwrap(), reply);
     }

@@ -10,7 +10,7 @@ use leadline::store::KeyKind;
 use uuid::Uuid;
 
 /// Text rules, ids, keys and diary lines.
-pub fn words(bytes: &[u8]) {
+pub(super) fn words(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     assert_eq!(utf16_len(&text), text.encode_utf16().count());
     let trimmed = js_trim(&text);
@@ -38,7 +38,7 @@ pub fn words(bytes: &[u8]) {
 }
 
 /// A configuration file.
-pub fn settings(bytes: &[u8]) {
+pub(super) fn settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match config::read(&text) {
         Ok(config) => assert_eq!(config::violations(&config), Vec::<String>::new()),
