@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::harness::Harness;
 use crate::harness::client::{Answer, Call};
 use crate::harness::document::{against, document, held, template};
+use crate::harness::eventually::eventually;
 use crate::harness::given;
 use crate::harness::track::{lead, with};
 
@@ -116,7 +117,7 @@ enum By {
 type Step = (By, &'static str, String, Value);
 
 /// What each operation answers when all is well, and what it refuses.
-fn steps(house: &Harness, foreign: &given::Link, customers: [&str; 2]) -> Vec<Step> {
+fn steps(house: &Harness, foreign: &given::Link, customers: [&str; 3]) -> Vec<Step> {
     let link = house.link.shown();
     let page = |more: Value| with(json!({"domain": house.link.domain, "key": house.link.key}), more);
     let mut steps = vec![
@@ -166,7 +167,7 @@ fn steps(house: &Harness, foreign: &given::Link, customers: [&str; 2]) -> Vec<St
     for body in [json!({"name": "N"}), json!({"externalId": customers[1]}), json!({"email": "x"})] {
         steps.push((By::Server, "PATCH", customer.clone(), body));
     }
-    steps.push((By::Server, "DELETE", customer, Value::Null));
+    steps.push((By::Server, "DELETE", format!("/customers/ext_{}", customers[2]), Value::Null));
     steps.push((By::Server, "DELETE", format!("/links/{link}"), Value::Null));
     steps
 }
@@ -185,7 +186,7 @@ async fn all_that_the_document_says_happens() {
     let tag = house.call(Call::new("GET", "/openapi.json")).await;
     let known = Call::new("GET", "/openapi.json").header("if-none-match", tag.header("etag").unwrap());
     walk.send("GET", "/openapi.json", known).await;
-    for (by, method, path, body) in steps(&house, &foreign, ["one", "two"]) {
+    for (by, method, path, body) in steps(&house, &foreign, ["one", "two", "three"]) {
         let call = Call::new(method, &path);
         let call = if body.is_null() { call } else { call.raw(body.to_string().as_bytes()) };
         let call = match by {
@@ -228,7 +229,7 @@ impl Walk<'_> {
         self.note(method, path, &answer);
     }
 
-    /// Two customers come into being; what a lead may be refused for.
+    /// Three customers come into being; the last without a recorded lead, so that it may go.
     async fn leads(&mut self) {
         let (path, client) = ("/track/lead", "/track/lead/client");
         for (customer, path, key) in
@@ -239,6 +240,10 @@ impl Walk<'_> {
             let answer = self.house.track_as(&self.house.workspace, 0, call, &body).await.ended("recorded");
             self.note("POST", path, &answer);
         }
+        let body = with(lead(&self.house.click().await, "e", "three"), json!({"mode": "deferred"}));
+        self.house.track(&body).await.ok();
+        let there = || async { self.house.customer_click("three").await.ok_or("no customer yet") };
+        eventually("the deferred customer", there).await;
     }
 
     /// Whoever has no good key is told so by every route that wants one.
@@ -253,7 +258,7 @@ impl Walk<'_> {
                 }
             }
         }
-        assert_eq!(house.count("leads").await, 2);
+        assert_eq!(house.count("leads").await, 3);
     }
 
     async fn workspaces(&mut self) {
