@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use crate::harness::Harness;
 use crate::harness::client::{Answer, Call};
 use crate::harness::document::{against, document, held, template};
-use crate::harness::eventually::eventually;
 use crate::harness::given;
 use crate::harness::track::{lead, with};
 
@@ -229,7 +228,7 @@ impl Walk<'_> {
         self.note(method, path, &answer);
     }
 
-    /// Three customers come into being; the last without a recorded lead, so that it may go.
+    /// Three customers come into being; the last without a lead, so that the books balance when it is gone.
     async fn leads(&mut self) {
         let (path, client) = ("/track/lead", "/track/lead/client");
         for (customer, path, key) in
@@ -240,10 +239,9 @@ impl Walk<'_> {
             let answer = self.house.track_as(&self.house.workspace, 0, call, &body).await.ended("recorded");
             self.note("POST", path, &answer);
         }
-        let body = with(lead(&self.house.click().await, "e", "three"), json!({"mode": "deferred"}));
-        self.house.track(&body).await.ok();
-        let there = || async { self.house.customer_click("three").await.ok_or("no customer yet") };
-        eventually("the deferred customer", there).await;
+        let bare = "INSERT INTO customers (id, workspace_id, external_id, created_at) VALUES ($1, $2, 'three', now())";
+        let bare = sqlx::query(bare).bind(uuid::Uuid::now_v7()).bind(self.house.workspace.id);
+        bare.execute(&self.house.pool).await.unwrap();
     }
 
     /// Whoever has no good key is told so by every route that wants one.
@@ -258,7 +256,7 @@ impl Walk<'_> {
                 }
             }
         }
-        assert_eq!(house.count("leads").await, 3);
+        assert_eq!(house.count("leads").await, 2);
     }
 
     async fn workspaces(&mut self) {
