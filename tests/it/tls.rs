@@ -138,6 +138,28 @@ async fn a_broker_that_asks_for_our_certificate_gets_it() {
     delete(&config).await;
 }
 
+#[tokio::test]
+async fn an_expired_certificate_is_an_outage_that_a_new_one_ends_without_a_restart() {
+    let authority = Authority::new();
+    let proxy = TlsProxy::before(&broker_url(), Behind::Rabbitmq, &authority.issue_expired("localhost")).await;
+    let renewed = TlsProxy::before(&broker_url(), Behind::Rabbitmq, &authority.issue("localhost")).await;
+    let mut site = Site::new();
+    // Two addresses stand in for one whose certificate changes: they are tried in turn.
+    let urls = [&proxy, &renewed].map(|proxy| proxy.through(&broker_url(), "localhost").to_string());
+    (site.config.url, site.config.ca_file) = (urls.join(",").into(), authority.file());
+    let publisher = site.publisher().await;
+    assert!(site.metrics.broker_connects.with_label_values(&["publish", "failed"]).get() > 0);
+    drop(publisher);
+    site.finish().await;
+
+    let admin = required("TEST_DATABASE_URL");
+    let proxy = TlsProxy::before(&admin, Behind::Postgres, &authority.issue_expired("localhost")).await;
+    let root = authority.file();
+    let verified = [("sslmode", "verify-full"), ("sslrootcert", root.as_str())];
+    let error = asked(&proxy.through(&admin, "localhost"), &verified).await.unwrap_err();
+    assert!(matches!(error, StoreError::Away(_)) && error.to_string().contains("expired"), "{error}");
+}
+
 /// What a store says that connects as the parameters have it.
 async fn asked(url: &Url, parameters: &[(&str, &str)]) -> Result<(), StoreError> {
     let (mut url, mut config) = (url.clone(), config::load(None).unwrap().store);
