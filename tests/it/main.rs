@@ -51,7 +51,8 @@ mod workspaces;
 mod auth;
 #[cfg(test)]
 mod server;
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tls;
 #[cfg(test)]
 mod limits;

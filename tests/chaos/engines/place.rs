@@ -120,7 +120,7 @@ fn clear_leftovers(base: &Path) {
         let owner = Pid::parse(&format!("{pid} {}", rest.split('-').next().unwrap_or_default()));
         if owner.is_some_and(|owner| !owner.lives()) {
             let known = fs::read_to_string(entry.path().join("pids")).unwrap_or_default();
-            known.lines().filter_map(Pid::parse).filter(Pid::lives).for_each(|pid| daemon::end(pid));
+            known.lines().filter_map(Pid::parse).filter(Pid::lives).for_each(daemon::end);
             remove(&entry.path());
         }
     }

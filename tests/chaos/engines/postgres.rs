@@ -1,7 +1,7 @@
 //! One PostgreSQL server, and what can happen to it.
 //!
 //! Enters: a folder for its log, a port or 0. Leaves: URLs of a superuser, and faults: stopped at once, killed,
-//! frozen, its sessions ended. Durable as in production: fsync and synchronous_commit stay on.
+//! frozen, its sessions ended. Durable as in production: fsync and `synchronous_commit` stay on.
 //!
 //! **Invariant:** port and data survive every fault; only the end of the value removes them.
 
@@ -188,8 +188,8 @@ pub(super) fn program(name: &str) -> PathBuf {
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
     let newest = versions.map(|entry| entry.path()).max_by_key(|path| number(path));
     let folder = newest.map(|path| path.join("bin")).or_else(|| {
-        let path = std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| folder.join("initdb").exists());
-        path
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).find(|folder| folder.join("initdb").exists())
     });
     let folder = folder.expect("PostgreSQL is not installed: `deploy/dev test` installs it");
     // Where a distribution links the tools into PATH, the server itself stands beside what the link means.

@@ -67,17 +67,17 @@ impl Authority {
 
     /// A certificate for one name.
     pub(crate) fn issue(&self, name: &str) -> Identity {
-        self.sign(name, CertificateParams::new([name.to_owned()]).unwrap())
+        self.sign(name, &CertificateParams::new([name.to_owned()]).unwrap())
     }
 
     /// One that was good until the year 2001.
     pub(crate) fn issue_expired(&self, name: &str) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
-        self.sign(name, params)
+        self.sign(name, &params)
     }
 
-    fn sign(&self, name: &str, params: CertificateParams) -> Identity {
+    fn sign(&self, name: &str, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         let at = |ending: &str| self.folder.join(format!("{name}.{ending}"));
