@@ -74,8 +74,9 @@ impl Keeper {
         let addresses = addresses(self.config.url.expose_secret())?;
         let closing = self.closing.clone();
         loop {
+            let turn = self.attempts % addresses.len().max(1);
             self.pause().await;
-            let Some(address) = addresses.get(self.attempts % addresses.len()) else {
+            let Some(address) = addresses.get(turn) else {
                 return Err(BrokerError::Address("empty".to_owned()));
             };
             let attempt = self.attempt(address.clone());

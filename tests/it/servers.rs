@@ -28,8 +28,9 @@ fn after_nobody(config: &mut Config, more: &[&str]) {
 async fn set_read_only(house: &Harness, on: bool) {
     let name: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&house.pool).await.unwrap();
     let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
+    let mut session = house.pool.acquire().await.unwrap();
     for statement in ["BEGIN READ WRITE", &set, "COMMIT"] {
-        sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&house.pool).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *session).await.unwrap();
     }
 }
 

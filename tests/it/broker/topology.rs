@@ -63,7 +63,7 @@ async fn a_refused_login_and_an_unusable_address_stop_the_start() {
     let url = super::set_up::broker_url();
     let wrong = url.replacen("guest:guest@", "guest:wrong@", 1);
     assert_ne!(url, wrong, "this test expects the user guest");
-    for (url, said) in [(wrong.as_str(), "ACCESS_REFUSED"), ("amqps://guest:guest@127.0.0.1/%2f", "needs TLS")] {
+    for (url, said) in [(wrong.as_str(), "ACCESS_REFUSED"), ("http://guest:guest@127.0.0.1/%2f", "broker.url")] {
         let mut site = Site::new();
         site.config.url = url.into();
         let link = site.link();

@@ -95,10 +95,10 @@ async fn forward(
         Ok(answer) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = answer.status();
-            for name in ["content-type", "x-lead-id", "x-lead-ending", "retry-after"] {
-                if let Some(value) = answer.headers().get(name) {
-                    response.headers_mut().insert(name, value.clone());
-                }
+            *response.headers_mut() = answer.headers().clone();
+            // These are of one connection each.
+            for name in ["connection", "transfer-encoding", "content-length"] {
+                response.headers_mut().remove(name);
             }
             match answer.bytes().await {
                 Ok(bytes) => response.map(|_| Body::from(bytes)),
