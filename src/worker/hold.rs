@@ -1,8 +1,12 @@
 //! Holding: the world fails, so the lane stops and keeps what it has.
 //!
-//! The first failure cancels the consumer: deliveries stay the lane's own, nothing new comes, and the
-//! broker counts no redelivery. Attempts follow with growing delays. After `hold_max`, or when a stop
-//! is asked for, the lane gives up and its channel is closed, which hands the deliveries to another.
+//! Nothing is received while a batch is held, so the prefetch bounds what waits here. Attempts follow
+//! with growing delays. After `hold_max`, or when a stop is asked for, the lane gives up and its channel is
+//! closed, which hands the deliveries to another; it consumes again when a probe write commits, so one
+//! outage costs a message at most one redelivery per lane. The consumer is not cancelled meanwhile, although
+//! that would make it one in all: when a node of the cluster is lost, a quorum queue hands out anew what
+//! consumers on that node held, but not what *cancelled* ones held. That stays out of reach until the node is
+//! back, and follow-ups of a deferred lead among it would be refused.
 //!
 //! **Invariant:** giving up loses nothing: what was not settled is redelivered, what was committed is found again.
 
@@ -11,7 +15,6 @@ use std::future::Future;
 use tokio::time::{Instant, sleep};
 
 use super::lane::Lane;
-use crate::broker::Inlet;
 use crate::lifecycle::Delays;
 use crate::store::StoreError;
 
@@ -21,7 +24,7 @@ pub(super) struct GaveUp;
 
 impl Lane {
     /// Tries until it works, holding the lane's deliveries meanwhile.
-    pub(super) async fn holding<T, F>(&self, inlet: &mut Inlet, mut attempt: impl FnMut() -> F) -> Result<T, GaveUp>
+    pub(super) async fn holding<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, GaveUp>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -31,14 +34,8 @@ impl Lane {
         };
         tracing::warn!(lane = self.name, %error, "postgres does not take the batch, holding it");
         self.bench.metrics.holds.with_label_values(&[] as &[&str]).inc();
-        if inlet.pause().await.is_err() {
-            tracing::debug!(lane = self.name, "the channel went away while holding");
-        }
         let value = self.attempt_until_given_up(attempt).await?;
         tracing::info!(lane = self.name, "postgres takes the batch again");
-        if inlet.resume().await.is_err() {
-            tracing::debug!(lane = self.name, "the channel went away while holding");
-        }
         Ok(value)
     }
 

@@ -150,7 +150,7 @@ impl Lane {
             received.push(one);
         }
         let batch = Batch::new(received);
-        let recorded = self.record(inlet, &batch).await?;
+        let recorded = self.record(&batch).await?;
         fault::point("worker.committed").await;
         for (id, tag, body, message_id) in remains {
             if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
@@ -158,7 +158,7 @@ impl Lane {
                 condemned.push(Condemned { tag, cause: "refused", grave });
             }
         }
-        self.bury(inlet, condemned).await?;
+        self.bury(condemned).await?;
         tags.sort_unstable();
         inlet.settle(&tags).await?;
         fault::point("worker.settled").await;
@@ -166,20 +166,20 @@ impl Lane {
         Ok(())
     }
 
-    async fn record(&self, inlet: &mut Inlet, batch: &Batch) -> Result<Recorded, LetGo> {
+    async fn record(&self, batch: &Batch) -> Result<Recorded, LetGo> {
         if batch.is_empty() {
             return Ok(Recorded::default());
         }
-        let recorded = self.holding(inlet, || self.recorder.record(batch)).await?;
+        let recorded = self.holding(|| self.recorder.record(batch)).await?;
         let leads = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         self.bench.metrics.batch_leads.with_label_values(&[self.name]).observe(f64::from(leads));
         tracing::info!(lane = self.name, batch.len = leads, woken = recorded.woken.len(), "batch committed");
         Ok(recorded)
     }
 
-    pub(super) async fn bury(&self, inlet: &mut Inlet, condemned: Vec<Condemned>) -> Result<(), LetGo> {
+    pub(super) async fn bury(&self, condemned: Vec<Condemned>) -> Result<(), LetGo> {
         for Condemned { cause, grave, .. } in condemned {
-            let news = self.holding(inlet, || self.bench.store.bury(grave.clone())).await?;
+            let news = self.holding(|| self.bench.store.bury(grave.clone())).await?;
             if news {
                 self.bench.metrics.buried.with_label_values(&[cause]).inc();
                 tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, "message buried");

@@ -26,7 +26,7 @@ impl Lane {
             return Ok(());
         }
         let identities: Vec<String> = suspects.iter().map(named).collect();
-        let first = self.holding(inlet, || self.bench.store.begin_first_attempts(&identities)).await?;
+        let first = self.holding(|| self.bench.store.begin_first_attempts(&identities)).await?;
         let begun: HashSet<&str> = first.iter().map(String::as_str).collect();
         let (together, alone): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|d| begun.contains(named(d).as_str()));
         if !together.is_empty() {
@@ -50,7 +50,7 @@ impl Lane {
         innocent: &mut Vec<String>,
     ) -> Result<(), LetGo> {
         let identity = named(&delivery);
-        let attempts = self.holding(inlet, || self.bench.store.begin_attempt(&identity)).await?;
+        let attempts = self.holding(|| self.bench.store.begin_attempt(&identity)).await?;
         tracing::warn!(lane = self.name, identity, attempts, "a message came back, handling it alone");
         let mut inbox = Inbox::default();
         if attempts >= self.config.bury_after {
