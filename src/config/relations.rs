@@ -128,6 +128,10 @@ fn bounds(config: &Config) -> Vec<Rule> {
 fn doors(config: &Config) -> Vec<Rule> {
     let http = &config.http;
     vec![
+        (
+            http.burst_per_key >= 1 && http.burst_per_address >= 1,
+            "http.burst_per_key and http.burst_per_address must be at least 1; a rate of 0 lifts the limit",
+        ),
         (http.max_connections >= 1, "http.max_connections must be at least 1"),
         (
             (8192..=1 << 20).contains(&http.head_limit_bytes),

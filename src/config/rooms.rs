@@ -28,6 +28,10 @@ pub struct Http {
     pub write_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
+    pub rate_per_key: u32,
+    pub burst_per_key: u32,
+    pub rate_per_address: u32,
+    pub burst_per_address: u32,
     pub trusted_proxies: Vec<IpNet>,
     pub client_ip_header: String,
     pub country_header: String,

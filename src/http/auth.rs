@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::keyring::Verdict;
 use super::{Http, Problem};
-use crate::store::{KeyKind, Opened};
+use crate::store::{KeyKind, Opened, key_hash};
 
 const MISCONFIGURED: &str =
     "Misconfigured authorization header. Did you forget to add 'Bearer '? Learn more: https://d.to/auth";
@@ -70,7 +70,16 @@ impl FromRequestParts<Http> for PageCaller {
 
 async fn opened(http: &Http, key: &str, kind: KeyKind, unknown: &'static str) -> Result<Arc<Opened>, Problem> {
     match http.keys.open(key, kind).await {
-        Verdict::Good(opened) => Ok(opened),
+        Verdict::Good(opened) => {
+            // After the look-up, so that only keys that exist take room in the limit's memory.
+            if http.throttle.minds_keys()
+                && let Err(problem) = http.throttle.key(key_hash(key))
+            {
+                http.metrics.turned_away.with_label_values(&["key"]).inc();
+                return Err(problem);
+            }
+            Ok(opened)
+        }
         Verdict::Unknown => Err(Problem::unauthorized(unknown)),
         Verdict::Rationed => Err(Problem::too_many(RETRY)),
         Verdict::Away => Err(Problem::unavailable(RETRY)),

@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use moka::sync::Cache;
 
 use crate::config;
-use crate::store::{KeyHash, KeyKind, Opened, Store, key_hash};
+use crate::store::{KeyHash, KeyKind, Opened, Store, key_hash, same_hash};
 
 const KNOWN_MAX: u64 = 100_000;
 const UNKNOWN_MAX: u64 = 10_000;
@@ -38,6 +38,7 @@ pub(super) enum Verdict {
 
 #[derive(Debug, Clone)]
 struct Known {
+    hash: KeyHash,
     opened: Arc<Opened>,
     since: Instant,
 }
@@ -74,7 +75,7 @@ impl Keyring {
             return Verdict::Unknown;
         }
         let hash = key_hash(key);
-        let known = self.known.get(&hash);
+        let known = self.known.get(&hash).filter(|known| same_hash(&hash, &known.hash));
         let age = known.as_ref().map(|known| known.since.elapsed());
         match (known, age) {
             (Some(known), Some(age)) if age < self.ttl => Verdict::Good(known.opened),
@@ -117,7 +118,7 @@ impl Keyring {
         let verdict = match self.store.open_key(&hash, kind).await {
             Ok(Some(opened)) => {
                 let opened = Arc::new(opened);
-                let known = Known { opened: Arc::clone(&opened), since };
+                let known = Known { hash, opened: Arc::clone(&opened), since };
                 self.known.insert(hash, known);
                 Verdict::Good(opened)
             }

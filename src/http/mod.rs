@@ -16,6 +16,7 @@ mod problem;
 mod body;
 mod fields;
 mod query;
+mod throttle;
 mod auth;
 mod keyring;
 mod origin;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -104,11 +104,11 @@ impl Problem {
     /// Adds `Retry-After`: whole seconds, rounded up, at least one.
     fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        self.header(RETRY_AFTER.as_str(), HeaderValue::from(seconds.max(1)))
+        self.header(&RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
-        self.headers.get_or_insert_default().insert(axum::http::HeaderName::from_static(name), value);
+    pub(super) fn header(mut self, name: &HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().insert(name, value);
         self
     }
 }

@@ -16,7 +16,7 @@ use crate::telemetry::Metrics;
 
 /// The API.
 pub fn router(http: Http) -> Router {
-    let watch = Watch::new(&http.metrics, &http.health);
+    let watch = Watch::new(&http);
     table()
         .into_iter()
         .fold(Router::new(), twice)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::body::Space;
 use super::keyring::Keyring;
+use super::throttle::Throttle;
 use crate::config;
 use crate::intake::Intake;
 use crate::lifecycle::Health;
@@ -25,6 +26,7 @@ pub struct Shared {
     pub(super) config: config::Http,
     pub(super) keys: Keyring,
     pub(super) space: Space,
+    pub(super) throttle: Throttle,
     pub(super) health: Health,
     pub(super) metrics: Metrics,
 }
@@ -43,6 +45,7 @@ impl Http {
         Self(Arc::new(Shared {
             intake,
             keys: Keyring::new(&store, store_config),
+            throttle: Throttle::new(config),
             space: Space::new(config.max_body_bytes_in_flight),
             store,
             config: config.clone(),

@@ -35,12 +35,10 @@ pub(super) struct Visitor {
 
 impl Visitor {
     pub(super) fn of(headers: &HeaderMap, extensions: &Extensions, config: &config::Http) -> Self {
-        let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip()).to_canonical();
-        let trusted = is_trusted(peer, config);
-        let named = trusted.then(|| forwarded(headers, config)).flatten();
-        let country = trusted.then(|| country(headers, config)).flatten();
+        let peer = peer(extensions);
+        let country = is_trusted(peer, config).then(|| country(headers, config)).flatten();
         Self {
-            address: named.unwrap_or(peer),
+            address: address_of(headers, peer, config),
             country,
             user_agent: text(headers, &USER_AGENT, USER_AGENT_MAX).unwrap_or_default(),
         }
@@ -63,6 +61,17 @@ impl Visitor {
             _ => self.address.to_string(),
         }
     }
+}
+
+/// The other end's own address.
+pub(super) fn peer(extensions: &Extensions) -> IpAddr {
+    extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip()).to_canonical()
+}
+
+/// Whose request it is: the peer's, or that of whom a trusted peer names.
+pub(super) fn address_of(headers: &HeaderMap, peer: IpAddr, config: &config::Http) -> IpAddr {
+    let named = is_trusted(peer, config).then(|| forwarded(headers, config)).flatten();
+    named.unwrap_or(peer)
 }
 
 /// A header as text, cut to `max` bytes; bytes that are no UTF-8 are replaced.

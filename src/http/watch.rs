@@ -7,21 +7,21 @@
 //! **Invariant:** the set of route labels is closed.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::Either;
 use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{origin, seal};
-use crate::lifecycle::Health;
-use crate::telemetry::Metrics;
+use super::state::Shared;
+use super::{Http, Problem, origin, seal, visitor};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX: usize = 128;
@@ -29,13 +29,24 @@ const REQUEST_ID_MAX: usize = 128;
 /// The layer.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
-    metrics: Metrics,
-    health: Health,
+    http: Http,
 }
 
 impl Watch {
-    pub(super) fn new(metrics: &Metrics, health: &Health) -> Self {
-        Self { metrics: metrics.clone(), health: health.clone() }
+    pub(super) fn new(http: &Http) -> Self {
+        Self { http: http.clone() }
+    }
+
+    /// Whether the address that asks has asked too often. Probes are never turned away.
+    fn throttled(&self, route: &str, request: &Request) -> Option<Problem> {
+        let Shared { throttle, config, metrics, .. } = &*self.http;
+        if !throttle.minds_addresses() || matches!(route, "/livez" | "/readyz") {
+            return None;
+        }
+        let address = visitor::address_of(request.headers(), visitor::peer(request.extensions()), config);
+        let problem = throttle.address(address).err()?;
+        metrics.turned_away.with_label_values(&["address"]).inc();
+        Some(problem)
     }
 }
 
@@ -71,8 +82,11 @@ where
         let route = route(request.uri().path());
         let id = request_id(request.headers());
         let span = tracing::debug_span!("request", request.id = ?id, route);
-        let Watch { metrics, health } = self.watch.clone();
-        let answer = self.inner.call(request);
+        let http = self.watch.http.clone();
+        let answer = match self.watch.throttled(route, &request) {
+            Some(problem) => Either::Left(ready(Ok(problem.into_response()))),
+            None => Either::Right(self.inner.call(request)),
+        };
         let watched = async move {
             let mut response = answer.await?;
             if matches!(route, "/track/click" | "/track/lead/client") {
@@ -80,12 +94,12 @@ where
             }
             response.headers_mut().insert(REQUEST_ID, id);
             seal::put(response.headers_mut());
-            if health.is_draining() {
+            if http.health.is_draining() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             let status = response.status();
             let labels = [route, status.as_str()];
-            metrics.http_requests.with_label_values(&labels).inc();
+            http.metrics.http_requests.with_label_values(&labels).inc();
             tracing::debug!(status = status.as_u16(), "answered");
             Ok(response)
         };
@@ -118,7 +132,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let id = id.as_bytes();
         (1..=REQUEST_ID_MAX).contains(&id.len())
-            && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(b))
+            && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
     };
     headers.get(REQUEST_ID).filter(plain).cloned().unwrap_or_else(made)
 }

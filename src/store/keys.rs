@@ -1,7 +1,10 @@
 //! API keys: made here, shown once, kept as SHA-256 only.
 //!
 //! A secret key is `ll_` and 24 alphanumerics (142 random bits), a publishable one `ll_pk_` and 24.
-//! So much randomness needs no salt and no slow hash; a look-up is one index probe.
+//! So much randomness needs no salt and no slow hash; a look-up is one index probe. That probe, and that of the cache
+//! before it, compare hashes byte by byte and may tell by their time how far a guess went. That is safe: to move a
+//! hash nearer to a stored one somebody has to invert SHA-256, and its first bytes say nothing about a random key.
+//! What was found is compared once more in constant time, so that nothing is opened on the word of an index.
 //!
 //! **Invariant:** the plain key leaves [`Store::create_key`] once and is in no row, line or error.
 
@@ -11,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -109,6 +113,12 @@ pub struct Opened {
     pub allowed_hostnames: Vec<String>,
 }
 
+/// Whether two hashes are the same, told in a time that does not depend on where they differ.
+#[must_use]
+pub fn same_hash(one: &KeyHash, other: &[u8]) -> bool {
+    one.as_slice().ct_eq(other).into()
+}
+
 /// The hash under which a key is stored.
 #[must_use]
 pub fn key_hash(key: &str) -> KeyHash {
@@ -179,9 +189,8 @@ impl Store {
     /// [`StoreError`]; also when no answer came within a second, which is noted as `PostgreSQL` being away.
     pub async fn open_key(&self, hash: &KeyHash, kind: KeyKind) -> Result<Option<Opened>, StoreError> {
         let pool = self.pool();
-        let look_up = sqlx::query_as!(
-            Opened,
-            "SELECT w.id AS workspace_id, w.allowed_hostnames
+        let look_up = sqlx::query!(
+            "SELECT k.hash, w.id AS workspace_id, w.allowed_hostnames
              FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
              WHERE k.hash = $1 AND k.kind = $2 AND k.revoked_at IS NULL",
             hash.as_slice(),
@@ -189,7 +198,10 @@ impl Store {
         )
         .fetch_optional(&pool);
         match timeout(LOOKUP_DEADLINE, look_up).await {
-            Ok(row) => self.noted(row),
+            Ok(row) => Ok(self
+                .noted(row)?
+                .filter(|row| same_hash(hash, &row.hash))
+                .map(|row| Opened { workspace_id: row.workspace_id, allowed_hostnames: row.allowed_hostnames })),
             Err(_) => {
                 self.note(false);
                 Err(StoreError::Silent("a look-up of a key"))
@@ -201,6 +213,15 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_hash_is_the_same() {
+        let hash = key_hash("ll_x");
+        assert!(same_hash(&hash, &hash));
+        let mut other = hash;
+        other[31] ^= 1;
+        assert!(!same_hash(&hash, &other) && !same_hash(&hash, &hash[..31]) && !same_hash(&hash, &[]));
+    }
 
     #[test]
     fn the_two_kinds_never_share_a_shape() {

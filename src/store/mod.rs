@@ -45,7 +45,7 @@ pub use write::Tx;
 pub use clicks::{ClickTarget, NewClick};
 pub use customers::{Customer, CustomerChange, CustomerError, CustomerFilter, CustomerName};
 pub use domains::Domain;
-pub use keys::{CreatedKey, KeyHash, KeyKind, KeyRow, Opened, key_hash};
+pub use keys::{CreatedKey, KeyHash, KeyKind, KeyRow, Opened, key_hash, same_hash};
 pub use link_lists::{LinkFilter, LinkOrder, Page};
 pub use links::{Link, LinkError, LinkName};
 pub use workspaces::{Workspace, WorkspaceChange, WorkspaceError};

@@ -97,7 +97,7 @@ macro_rules! metrics {
 metrics! {
     http_requests: Counter "leadline_http_requests_total" ["route", "status"] &[], "Requests answered, by route and status code.";
     connections: Gauge "leadline_connections" [] &[], "Connections open, on all listeners.";
-    turned_away: Counter "leadline_turned_away_total" ["why"] &[], "Turned away at the door: connections (too many open), bytes (too many body bytes in flight).";
+    turned_away: Counter "leadline_turned_away_total" ["why"] &[], "Turned away at the door: connections (too many open), bytes (too many body bytes in flight), key and address (rate limits).";
     answers: Counter "leadline_answers_total" ["mode", "answer"] &[], "Lead requests answered, by mode and what was said: accepted, duplicate, refused, unavailable.";
     answer_seconds: Histogram "leadline_answer_seconds" ["mode"] FAST, "From the arrival of a lead request to its answer.";
     in_flight: Gauge "leadline_in_flight_requests" [] &[], "Lead requests between arrival and answer.";

@@ -1,0 +1,93 @@
+//! Rate limits per key and per address.
+//!
+//! **Invariant:** a limit that is not set turns nobody away, and one that is turns away only whom it counts.
+
+use axum::body::Body;
+use axum::http::Request;
+use leadline::store::KeyKind;
+
+use crate::harness::eventually::{eventually, holds};
+use crate::http_setup::{Answer, Front, made, send};
+
+async fn call(front: &Front, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(&front.router, request.body(Body::empty()).unwrap()).await
+}
+
+fn turned_away(front: &Front, why: &str) -> u64 {
+    front.metrics.turned_away.with_label_values(&[why]).get()
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_waits_and_no_other_does() {
+    let front = Front::with(|config| {
+        config.http.rate_per_key = 1;
+        config.http.burst_per_key = 3;
+    })
+    .await;
+    let other = format!("Bearer {}", made(&front.store, &front.workspace, KeyKind::Secret).await);
+    let mut refused = None;
+    for _ in 0..8 {
+        let answer = front.get("/links/count").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.expect("eight at once, three a burst");
+    assert_eq!(refused.refused(429, "rate_limit_exceeded"), "Too many requests.");
+    let number = |name: &str| refused.headers[name].to_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!((number("retry-after"), number("x-ratelimit-limit"), number("x-ratelimit-remaining")), (1, 3, 0));
+    let ahead = number("x-ratelimit-reset") - chrono::Utc::now().timestamp();
+    assert!((0..=2).contains(&ahead), "{ahead} s");
+    call(&front, "GET", "/links/count", &[("authorization", &other)]).await.good();
+    assert!(turned_away(&front, "key") >= 1);
+    eventually("a second later one more passes", || async {
+        let status = front.get("/links/count").await.status;
+        holds(status == 200, status)
+    })
+    .await;
+    front.finish().await;
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_waits_and_no_other_does() {
+    let front = Front::with(|config| {
+        config.http.rate_per_address = 1;
+        config.http.burst_per_address = 2;
+        config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let from = |address: &'static str| [("x-forwarded-for", address)];
+    let mut limited = 0;
+    for _ in 0..6 {
+        let answer = call(&front, "POST", "/track/click", &from("2001:db8::1")).await;
+        if answer.status == 429 {
+            limited += 1;
+            assert_eq!(answer.refused(429, "rate_limit_exceeded"), "Too many requests.");
+            assert_eq!(answer.headers["access-control-allow-origin"], "*", "the script must be able to read it");
+        }
+    }
+    assert!(limited >= 3, "{limited}");
+    let neighbour = call(&front, "POST", "/track/click", &from("2001:db8::2")).await;
+    assert_eq!(neighbour.status, 429, "one /64, one caller");
+    let other = call(&front, "POST", "/track/click", &from("2001:db8:0:1::1")).await;
+    assert_eq!(other.status, 400);
+    for _ in 0..5 {
+        call(&front, "GET", "/livez", &from("2001:db8::1")).await.good();
+    }
+    assert_eq!(turned_away(&front, "address"), limited + 1);
+    front.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_limit_nobody_is_turned_away() {
+    let front = Front::start().await;
+    for _ in 0..300 {
+        front.get("/links/count").await.good();
+    }
+    assert_eq!(turned_away(&front, "key") + turned_away(&front, "address"), 0);
+    front.finish().await;
+}
