@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
@@ -25,6 +26,9 @@ use super::{BrokerError, Delivery, Queue, Topology};
 
 /// How often a missing tag is looked for; lapin queues deliveries in tag order, so once is enough.
 const ROUNDS: usize = 4;
+
+/// How often a channel without consumers is looked at: nothing else would tell that it died.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A channel with its consumers. Close it with [`Inlet::close`]; dropping it gives deliveries back too,
 /// but later and without waiting for it.
@@ -80,10 +84,12 @@ impl Inlet {
     /// # Errors
     /// The channel or its connection is gone: every delivery taken from it is void.
     pub async fn receive(&mut self, into: &mut Vec<Delivery>, max: usize, max_bytes: usize) -> Result<(), BrokerError> {
-        let session = Arc::clone(&self.session);
+        let (session, channel) = (Arc::clone(&self.session), self.channel.clone());
+        let paused = self.sources.is_empty();
         tokio::select! {
             biased;
             () = session.gone() => return Err(BrokerError::Gone("the connection")),
+            () = ended(&channel), if paused => return Err(BrokerError::Gone("the channel")),
             arrived = std::future::poll_fn(|cx| self.poll_arrived(cx)) => arrived?,
         }
         let mut bytes = 0_usize;
@@ -214,6 +220,14 @@ impl Inlet {
         let count = u64::try_from(self.arrived.len()).unwrap_or(u64::MAX);
         let last = self.arrived.back().map(|delivery| delivery.tag);
         last.is_none_or(|last| last.saturating_add(1) == self.tags.next().saturating_add(count))
+    }
+}
+
+/// Waits until a channel is no more.
+async fn ended(channel: &Channel) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    while channel.status().connected() {
+        look.tick().await;
     }
 }
 

@@ -1,7 +1,8 @@
 //! Keeps one connection alive: connects, declares the topology, notices the end, connects again.
 //!
 //! Enters: the configuration and why the connection is needed. Leaves: one [`Session`] after another,
-//! each with the topology declared. Addresses are tried in turn, attempts are spaced by growing pauses.
+//! each with the topology declared. Addresses are tried in turn from a random one on, so that not all connections of
+//! all processes meet on one node of a cluster; attempts are spaced by growing pauses.
 //!
 //! **Invariant:** a mismatch ends the task, and so does a refused login before the first success; after
 //! that nothing short of the stop does.
@@ -38,6 +39,7 @@ pub(super) struct Keeper {
     closing: CancellationToken,
     delays: Delays,
     attempts: usize,
+    first: usize,
     up: Option<bool>,
     up_since: Option<Instant>,
     served: bool,
@@ -60,6 +62,7 @@ impl Keeper {
             metrics: metrics.clone(),
             closing,
             attempts: 0,
+            first: rand::random_range(0..usize::from(u8::MAX)),
             up: None,
             up_since: None,
             served: false,
@@ -74,7 +77,7 @@ impl Keeper {
         let addresses = addresses(self.config.url.expose_secret())?;
         let closing = self.closing.clone();
         loop {
-            let turn = self.attempts % addresses.len().max(1);
+            let turn = self.first.wrapping_add(self.attempts) % addresses.len().max(1);
             self.pause().await;
             let Some(address) = addresses.get(turn) else {
                 return Err(BrokerError::Address("empty".to_owned()));

@@ -40,18 +40,20 @@ impl Live {
         window: u32,
     ) -> Result<Self, BrokerError> {
         let mut slots = Vec::with_capacity(tasks.len());
+        let blocked = watch::Sender::new(false);
         for task in tasks {
             let channel = session.channel().await?;
             let confirming = channel.confirm_select(ConfirmSelectOptions::default());
             session.within("confirm.select", confirming).await?;
             let (sender, orders) = mpsc::unbounded_channel();
-            let outlet = Outlet { session: Arc::clone(session), channel, orders, routes: Arc::clone(routes) };
+            let (session, routes) = (Arc::clone(session), Arc::clone(routes));
+            let outlet = Outlet { session, channel, orders, routes, blocked: blocked.subscribe() };
             if task.send(outlet).await.is_err() {
                 return Err(BrokerError::Gone("the task of a publishing channel"));
             }
             slots.push(Slot { orders: sender, window: Arc::new(Semaphore::new(window as usize)) });
         }
-        Ok(Self { slots, window, turn: AtomicUsize::new(0), blocked: watch::Sender::new(false) })
+        Ok(Self { slots, window, turn: AtomicUsize::new(0), blocked })
     }
 
     /// Hands a letter to the next channel with room, or waits for room until the deadline.

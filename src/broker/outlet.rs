@@ -5,6 +5,9 @@
 //! tasks would mix confirms up; a future that is first polled here does both in one step. The confirm
 //! alone counts: lapin attaches returned messages to the wrong ones.
 //!
+//! A node that lost its peers keeps its connections and confirms nothing. So a connection that does not block, and owes a
+//! confirm for longer than any other answer may take, is given up: the next address may be a node of the majority.
+//!
 //! **Invariant:** a permit is held from the order to the confirm, or until the connection is gone.
 
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::session::Session;
 use super::{Address, Letter, PublishError, Queue, Topology};
@@ -73,6 +76,8 @@ pub(super) struct Outlet {
     pub(super) channel: Channel,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) routes: Arc<Routes>,
+    /// Whether the broker says that it takes no messages.
+    pub(super) blocked: watch::Receiver<bool>,
 }
 
 /// Works through outlets, one after another, as connections come and go.
@@ -85,30 +90,84 @@ pub(super) async fn serve(mut outlets: mpsc::Receiver<Outlet>) {
 impl Outlet {
     /// Publishes until nobody can order any more and every confirm is in, or the session is over.
     async fn run(self) {
-        let Self { session, channel, mut orders, routes } = self;
+        let Self { session, channel, mut orders, routes, blocked } = self;
         let mut gone = std::pin::pin!(session.gone());
         let mut burst = Vec::with_capacity(BURST);
         let mut under_way = FuturesUnordered::new();
+        let mut owed = Owed::default();
+        let mut look = tokio::time::interval(session.deadline());
         let mut open = true;
         while open || !under_way.is_empty() {
             tokio::select! {
                 () = &mut gone => break,
-                alive = under_way.next(), if !under_way.is_empty() => {
-                    if alive == Some(false) {
-                        session.abandon();
-                    }
-                }
+                sent = under_way.next(), if !under_way.is_empty() => match sent {
+                    Some(Sent { round, alive: true }) => owed.paid(round),
+                    Some(_) => session.abandon(),
+                    None => {}
+                },
                 taken = orders.recv_many(&mut burst, BURST), if open => {
                     open = taken > 0;
-                    under_way.extend(burst.drain(..).map(|order| send(&channel, &routes, order)));
+                    let round = owed.more(taken);
+                    under_way.extend(burst.drain(..).map(|order| send(&channel, &routes, order, round)));
+                }
+                _ = look.tick() => if owed.for_long(*blocked.borrow()) {
+                    tracing::debug!("confirms are overdue: the connection is given up");
+                    session.abandon();
                 }
             }
         }
     }
 }
 
-/// Publishes one letter and waits for the broker's word. Returns whether the channel lives.
-async fn send(channel: &Channel, routes: &Routes, order: Order) -> bool {
+/// How many confirms the broker owes, by the round in which they were asked for; rounds take turns.
+#[derive(Debug, Default)]
+struct Owed {
+    now: usize,
+    before: usize,
+    odd: bool,
+    excused: bool,
+}
+
+impl Owed {
+    /// Notes letters; returns their round.
+    fn more(&mut self, count: usize) -> bool {
+        self.now = self.now.saturating_add(count);
+        self.odd
+    }
+
+    /// Notes a confirm or a refusal.
+    fn paid(&mut self, round: bool) {
+        let owed = if round == self.odd { &mut self.now } else { &mut self.before };
+        *owed = owed.saturating_sub(1);
+    }
+
+    /// Begins another round. Returns whether something is owed from the round before the one that ends, so for at least as long as
+    /// that one took. A broker that says that it blocks owes nothing meanwhile, nor for a round afterwards.
+    fn for_long(&mut self, blocked: bool) -> bool {
+        if std::mem::replace(&mut self.excused, blocked) || blocked {
+            return false;
+        }
+        let long = self.before > 0;
+        self.before = std::mem::take(&mut self.now);
+        self.odd = !self.odd;
+        long
+    }
+}
+
+/// The broker's word on a letter came.
+struct Sent {
+    round: bool,
+    /// Whether the channel lives.
+    alive: bool,
+}
+
+/// Publishes one letter and waits for the broker's word.
+async fn send(channel: &Channel, routes: &Routes, order: Order, round: bool) -> Sent {
+    Sent { round, alive: publish(channel, routes, order).await }
+}
+
+/// Returns whether the channel lives.
+async fn publish(channel: &Channel, routes: &Routes, order: Order) -> bool {
     let Order { letter, mut caller, permit } = order;
     let Some((exchange, key)) = routes.of(&letter.to) else {
         return true;
@@ -173,5 +232,38 @@ impl Routes {
                 Some((ShortString::default(), key))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_owed_for_a_whole_round_is_overdue() {
+        let mut owed = Owed::default();
+        let first = owed.more(2);
+        assert!(!owed.for_long(false), "a young letter");
+        owed.paid(first);
+        let second = owed.more(1);
+        assert!(owed.for_long(false), "one of the first");
+        owed.paid(second);
+        let third = owed.more(1);
+        assert!(!owed.for_long(false), "only the third is owed");
+        owed.paid(third);
+        assert!(!owed.for_long(false));
+        assert_eq!((owed.now, owed.before), (0, 0));
+    }
+
+    #[test]
+    fn a_broker_that_blocks_owes_nothing_meanwhile() {
+        let mut owed = Owed::default();
+        owed.more(1);
+        assert!(!owed.for_long(false));
+        for _ in 0..5 {
+            assert!(!owed.for_long(true));
+        }
+        assert!(!owed.for_long(false), "the round after it");
+        assert!(owed.for_long(false));
     }
 }

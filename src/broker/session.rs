@@ -73,6 +73,11 @@ impl Session {
         }
     }
 
+    /// How long an answer of the broker may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// What the broker says about the connection. To be taken once: listeners share one queue.
     pub(super) fn events(&self) -> impl Stream<Item = Event> + Send {
         self.connection.events_listener()

@@ -61,14 +61,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn begin_first_attempts(&self, identities: &[String]) -> Result<Vec<String>, StoreError> {
+        let pool = self.pool();
         let first = sqlx::query_scalar!(
             "INSERT INTO attempts (identity, attempts) SELECT identity, 1 FROM unnest($1::text[]) AS given (identity)
             ORDER BY identity ON CONFLICT (identity) DO NOTHING RETURNING identity",
             identities
         )
-        .fetch_all(&self.pool())
-        .await;
-        self.noted(first)
+        .fetch_all(&pool);
+        self.patiently("first attempts", first).await
     }
 
     /// Forgets attempts: the message has ended, or was given back for no fault of its own.

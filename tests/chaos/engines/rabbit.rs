@@ -143,6 +143,16 @@ impl Rabbit {
         value.parse().expect("a number")
     }
 
+    /// How many clients are connected to each node.
+    pub(crate) async fn connections(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for node in &self.nodes {
+            let count = node.eval("length(rabbit_networking:local_connections()).").await;
+            counts.push(count.ok().and_then(|count| count.parse().ok()).unwrap_or_default());
+        }
+        counts
+    }
+
     /// RabbitMQ's version.
     pub(crate) async fn version(&self) -> String {
         self.ask("list_to_atom(rabbit_misc:version()).").await.trim_matches('\'').to_owned()
@@ -172,7 +182,7 @@ impl Rabbit {
     }
 
     /// Waits until every node that runs serves and sees all others that run.
-    async fn whole(&self) {
+    pub(crate) async fn whole(&self) {
         join_all(self.nodes.iter().filter(|node| node.runs()).map(|node| self.serves(node))).await;
     }
 

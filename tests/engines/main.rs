@@ -1,0 +1,21 @@
+//! The rooms `store` and `broker` against engines that are started, killed, frozen and promoted here.
+//!
+//! Unlike the chaos suite, which asks whether the whole service keeps its promises, these tests look at one room and one
+//! fault each. The engines are those of `tests/chaos/engines`.
+//!
+//! **Invariant:** whatever was committed or confirmed before a fault is there after it.
+
+#[cfg(test)]
+#[path = "../chaos/clock.rs"]
+#[expect(dead_code, reason = "the chaos suite uses all of it")]
+mod clock;
+#[cfg(test)]
+#[path = "../chaos/engines/mod.rs"]
+#[expect(dead_code, reason = "the chaos suite uses all of it")]
+mod engines;
+#[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod cluster;
