@@ -64,6 +64,10 @@ fn lanes(config: &Config) -> Vec<Rule> {
             "worker.batch_bytes must be at least twice http.body_limit_bytes: one lead must fit",
         ),
         (worker.backoff_min <= worker.backoff_max, "worker.backoff_min must not exceed worker.backoff_max"),
+        (
+            worker.backoff_max < worker.follow_up_wait,
+            "worker.backoff_max must be shorter than worker.follow_up_wait: a follow-up is not given up while a lane that holds its deferred lead pauses",
+        ),
         (worker.follow_up_wait <= worker.park_max, "worker.follow_up_wait must not exceed worker.park_max"),
         (
             worker.sweep_every < worker.follow_up_wait,

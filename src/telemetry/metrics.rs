@@ -112,6 +112,7 @@ metrics! {
     replies: Counter "leadline_replies_total" ["result"] &[], "Replies: sent by a worker, lost by a worker, delivered to a waiter, late for it, unreadable.";
     accept_to_reply: Histogram "leadline_accept_to_reply_seconds" ["mode"] FAST, "From accept to the reply that woke its waiter.";
     deliveries: Counter "leadline_deliveries_total" ["mode", "ending"] &[], "Deliveries settled, by mode and what became of them (an ending, or parked).";
+    in_hand: Gauge "leadline_deliveries_in_hand" ["lane"] &[], "Deliveries that a worker has received and not settled yet, by kind of lane.";
     redeliveries: Counter "leadline_redeliveries_total" ["queue"] &[], "Deliveries that the broker had handed out before.";
     accept_to_commit: Histogram "leadline_accept_to_commit_seconds" ["mode"] SLOW, "From accept (API's clock) to the commit of the ending (worker's clock).";
     batch_leads: Histogram "leadline_batch_leads" ["lane"] SIZES, "Leads recorded in one transaction, by kind of lane; direct is the API's own while RabbitMQ is away.";

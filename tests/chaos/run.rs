@@ -25,11 +25,21 @@ const CALM: Duration = Duration::from_millis(300);
 const SPELT: usize = 30;
 const RECOVERY: Duration = Duration::from_secs(40);
 
+/// How long the most that a world bears is measured, after as long a start.
+const PEAK: Duration = Duration::from_secs(8);
+/// More than any machine answers, so that the load is held back by the answers alone.
+const BEYOND: f64 = 50_000.0;
+/// Of the peak, in a long run.
+const SHARE: f64 = 0.7;
+/// What a process may take, in KiB.
+const MEMORY_KIB: u64 = 128 * 1024;
+
 /// How a run goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    pub(crate) rate: f64,
+    /// Requests a second; none: [`SHARE`] of what the world bears, measured first.
+    pub(crate) rate: Option<f64>,
     /// How long a fault lasts in a short run, where that is a matter of choice.
     pub(crate) lasts: Duration,
     /// How long a long run goes on drawing faults; none: each fault once.
@@ -57,7 +67,11 @@ impl Found {
 
 /// Runs faults in a world under load.
 pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
-    let load = Load::start(&world.client, &world.tenants, plan.seed, plan.rate);
+    let rate = match plan.rate {
+        Some(rate) => rate,
+        None => SHARE * peak(world, plan.seed).await,
+    };
+    let load = Load::start(&world.client, &world.tenants, plan.seed, rate);
     pause(WARM_UP).await;
     let done = match plan.time {
         None => each(world, faults, plan.lasts).await,
@@ -68,18 +82,39 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
     let requests = entries.iter().filter(|entry| entry.kind != Kind::Planted).count();
     let mut found = Found { faults: Vec::new(), requests, done: done.len() };
     let lines: Vec<Line> = done.iter().map(|done| report::line(done, &entries)).collect();
-    println!("\nworld {}, {:.0} requests a second wished for:\n", world.ground.kind.as_str(), plan.rate);
+    println!("\nworld {}, {:.0} requests a second wished for:\n", world.ground.kind.as_str(), rate);
     report::print(&done, &lines);
     found.faults.extend(lines.into_iter().flat_map(|line| line.faults));
     println!("\n  {requests} requests, {held_up} beats held up because too many were under way");
     for (name, size) in world.readings.sizes() {
         println!("  {name}: at most {} MiB, {} threads, {} files", size.rss_kib / 1024, size.threads, size.files);
+        if size.rss_kib > MEMORY_KIB {
+            found.faults.push(format!("{name} took {} MiB, more than {}", size.rss_kib / 1024, MEMORY_KIB / 1024));
+        }
     }
     found.faults.extend(settle(world).await);
     for fault in found.faults.iter().take(SPELT) {
         println!("BROKEN: {fault}");
     }
     found
+}
+
+/// Requests a second that get a 200 when more are sent than can be answered.
+async fn peak(world: &World, seed: u64) -> f64 {
+    let load = Load::start(&world.client, &world.tenants, seed.rotate_left(32), BEYOND);
+    pause(PEAK).await;
+    let since = Instant::now();
+    pause(PEAK).await;
+    let until = Instant::now();
+    load.finish().await;
+    let entries = world.diary.entries(0);
+    let answered = entries.iter().filter(|e| e.line.status == 200 && e.ended >= since && e.ended < until).count();
+    let peak = answered as f64 / PEAK.as_secs_f64();
+    println!("  {:<10} answers at most {peak:.0} requests a second", world.ground.kind.as_str());
+    if let Err(why) = check::rest(&world.pool, &world.queues).await {
+        println!("  {:<10} {why}", world.ground.kind.as_str());
+    }
+    peak
 }
 
 /// Every fault once, in turn; beside them those that have processes of their own.

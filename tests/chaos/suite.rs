@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::faults::{self, Fault};
@@ -36,9 +37,27 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
-    let sound = runtime.block_on(worlds(&args));
+    // Dropped when interrupted, the worlds take their processes and engines with them.
+    let sound = runtime.block_on(async {
+        tokio::select! {
+            sound = worlds(&args) => sound,
+            () = interrupted() => {
+                println!("chaos: interrupted");
+                false
+            }
+        }
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn interrupted() {
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }
 
 async fn worlds(args: &Args) -> bool {
@@ -62,9 +81,9 @@ async fn worlds(args: &Args) -> bool {
 
 /// One world alone, then two side by side, whose engines start meanwhile.
 async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
-    let rate = args.rate.unwrap_or(SHORT_RATE);
+    let rate = args.rate.or(args.minutes.is_none().then_some(SHORT_RATE));
     let alone = Plan { seed, rate, lasts: LASTS, time: args.time(0.6) };
-    let shared = Plan { rate: rate / 2.0, time: args.time(0.4), ..alone };
+    let shared = Plan { rate: rate.map(|rate| rate / 2.0), time: args.time(0.4), ..alone };
     let first = ground(args, Kind::Single, folder).await;
     let grounds = join(ground(args, Kind::Cluster, folder), ground(args, Kind::Spare, folder));
     let (mut found, (cluster, spare)) = join(Box::pin(world(args, first, alone, folder)), grounds).await;

@@ -5,6 +5,7 @@
 //! **Invariant:** a confirmed letter is received, however the cluster fared in between.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use leadline::broker::{Address, Letter, Link, Publisher, Queue};
@@ -160,15 +161,13 @@ impl Site {
 
     /// Receives and settles until the queue is empty; at least `count`, and what was never confirmed may come too.
     async fn receive(&self, count: usize) {
-        let mut seen = BTreeSet::new();
-        eventually("everything confirmed", || {
-            let seen = &mut seen;
-            // Each look has an inlet of its own: the last one may have died with its node.
-            let looked = self.look();
-            async move {
-                seen.extend(looked.await);
-                if seen.len() >= count { Ok(()) } else { Err(format!("{} of {count}", seen.len())) }
-            }
+        let seen = Mutex::new(BTreeSet::new());
+        // Each look has an inlet of its own: the last one may have died with its node.
+        eventually("everything confirmed", || async {
+            let looked = self.look().await;
+            let mut seen = seen.lock().unwrap();
+            seen.extend(looked);
+            if seen.len() >= count { Ok(()) } else { Err(format!("{} of {count}", seen.len())) }
         })
         .await;
         eventually("an empty queue", || async {

@@ -11,7 +11,7 @@
 mod clock;
 #[cfg(test)]
 #[path = "../chaos/engines/mod.rs"]
-#[expect(dead_code, reason = "the chaos suite uses all of it")]
+#[expect(dead_code, unused_imports, reason = "the chaos suite uses all of it")]
 mod engines;
 #[cfg(test)]
 mod desk;

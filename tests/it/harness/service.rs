@@ -66,10 +66,25 @@ impl Harness {
 
     /// What the first API's metrics say: the value of one line, 0 while it is not there.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
-        let url = format!("http://{}/metrics", self.apis[0].metrics);
-        let text = self.client().get(url).send().await.unwrap().text().await.unwrap();
+        let text = self.scrape(&self.apis[0]).await;
         let value = |found: &str| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok();
         text.lines().find_map(value).unwrap_or(0.0)
+    }
+
+    /// Deliveries that the workers have received and not settled.
+    pub(crate) async fn in_hand(&self) -> u64 {
+        let mut in_hand = 0;
+        for worker in &self.workers {
+            let text = self.scrape(worker).await;
+            let lines = text.lines().filter(|line| line.starts_with("leadline_deliveries_in_hand{"));
+            in_hand += lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>();
+        }
+        in_hand
+    }
+
+    async fn scrape(&self, service: &Service) -> String {
+        let url = format!("http://{}/metrics", service.metrics);
+        self.client().get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// What the first API's readiness says, with its status.
