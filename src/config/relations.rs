@@ -74,8 +74,8 @@ fn lanes(config: &Config) -> Vec<Rule> {
             "worker.sweep_every must be shorter than worker.follow_up_wait: expiry is noticed by the sweep",
         ),
         (
-            worker.suspect_after >= 2 && worker.bury_after >= 2,
-            "worker.suspect_after and worker.bury_after must be at least 2: one redelivery is no suspicion",
+            worker.suspect_after >= 2 && worker.bury_after >= 3,
+            "worker.suspect_after must be at least 2 and worker.bury_after at least 3: one redelivery is no suspicion, and nothing is buried that was not begun alone",
         ),
     ]
 }

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** one message is buried once: its identity is the message id, or the SHA-256 of its bytes.
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -40,35 +42,33 @@ impl Store {
         self.transaction(move |tx| Box::pin(async move { tx.bury(&grave).await })).await
     }
 
-    /// Notes that a message is begun; returns how often it has been by now.
+    /// How often each of these was begun without an end; those that never were are missing.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_attempt(&self, identity: &str) -> Result<i32, StoreError> {
+    pub async fn attempts(&self, identities: &[String]) -> Result<HashMap<String, i32>, StoreError> {
         let pool = self.pool();
-        let attempts = sqlx::query_scalar!(
-            "INSERT INTO attempts (identity, attempts) VALUES ($1, 1)
-            ON CONFLICT (identity) DO UPDATE SET attempts = attempts.attempts + 1, changed_at = now()
-            RETURNING attempts",
-            identity,
-        )
-        .fetch_one(&pool);
-        self.patiently("an attempt", attempts).await
+        let rows = sqlx::query!("SELECT identity, attempts FROM attempts WHERE identity = ANY($1::text[])", identities)
+            .fetch_all(&pool);
+        let rows = self.patiently("a look at attempts", rows).await?;
+        Ok(rows.into_iter().map(|row| (row.identity, row.attempts)).collect())
     }
 
-    /// Counts a first attempt of each of these that has none yet; returns those, the others are left as they are.
+    /// Counts an attempt of each of these.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_first_attempts(&self, identities: &[String]) -> Result<Vec<String>, StoreError> {
+    pub async fn begin_attempts(&self, identities: &[String]) -> Result<(), StoreError> {
         let pool = self.pool();
-        let first = sqlx::query_scalar!(
-            "INSERT INTO attempts (identity, attempts) SELECT identity, 1 FROM unnest($1::text[]) AS given (identity)
-            ORDER BY identity ON CONFLICT (identity) DO NOTHING RETURNING identity",
+        // One that was published twice may be in the list twice, and may be counted once only.
+        let begun = sqlx::query!(
+            "INSERT INTO attempts (identity, attempts)
+            SELECT DISTINCT identity, 1 FROM unnest($1::text[]) AS given (identity) ORDER BY identity
+            ON CONFLICT (identity) DO UPDATE SET attempts = attempts.attempts + 1, changed_at = now()",
             identities
         )
-        .fetch_all(&pool);
-        self.patiently("first attempts", first).await
+        .execute(&pool);
+        self.patiently("attempts", begun).await.map(|_| ())
     }
 
     /// Forgets attempts: the message has ended, or was given back for no fault of its own.

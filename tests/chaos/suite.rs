@@ -18,11 +18,14 @@ use crate::run::{Found, Plan, run};
 use crate::world::World;
 
 const WORLDS: [Kind; 3] = [Kind::Single, Kind::Cluster, Kind::Spare];
-const SHORT_RATE: f64 = 220.0;
+/// Together what two slow cores bear, with three worlds' engines on them.
+const SHORT_RATE: f64 = 150.0;
+const SHORT_RATE_BESIDE: f64 = 90.0;
 /// Enough for the floor to be measured in the last third.
-const LASTS: Duration = Duration::from_millis(4600);
+const LASTS: Duration = Duration::from_millis(4800);
 /// What the short run promises to send.
 const SHORT_REQUESTS: usize = 20_000;
+
 /// Runs what the arguments ask for.
 pub(crate) fn main() -> ExitCode {
     let args = Args::read();
@@ -79,18 +82,21 @@ async fn worlds(args: &Args) -> bool {
     found.faults.is_empty()
 }
 
-/// One world alone, then two side by side, whose engines start meanwhile.
+/// The single world, and beside it the other two one after another; engines start while others are at work.
 async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
-    let rate = args.rate.or(args.minutes.is_none().then_some(SHORT_RATE));
-    let alone = Plan { seed, rate, lasts: LASTS, time: args.time(0.6) };
-    let shared = Plan { rate: rate.map(|rate| rate / 2.0), time: args.time(0.4), ..alone };
-    let first = ground(args, Kind::Single, folder).await;
-    let grounds = join(ground(args, Kind::Cluster, folder), ground(args, Kind::Spare, folder));
-    let (mut found, (cluster, spare)) = join(Box::pin(world(args, first, alone, folder)), grounds).await;
-    let (second, third) =
-        join(Box::pin(world(args, cluster, shared, folder)), Box::pin(world(args, spare, shared, folder))).await;
-    found.add(second);
-    found.add(third);
+    let short = |rate| args.rate.or(args.minutes.is_none().then_some(rate));
+    let long = Plan { seed, rate: short(SHORT_RATE), lasts: LASTS, time: args.time(1.0) };
+    let half = Plan { rate: short(SHORT_RATE_BESIDE), time: args.time(0.5), ..long };
+    let one = async { world(args, ground(args, Kind::Single, folder).await, long, folder).await };
+    let beside = async {
+        let spare = ground(args, Kind::Spare, folder).await;
+        let second = Box::pin(world(args, spare, half, folder));
+        let (mut found, cluster) = join(second, ground(args, Kind::Cluster, folder)).await;
+        found.add(world(args, cluster, half, folder).await);
+        found
+    };
+    let (mut found, others) = join(Box::pin(one), Box::pin(beside)).await;
+    found.add(others);
     if args.wants_all() && found.requests < SHORT_REQUESTS {
         let few = format!("only {} requests were sent, {SHORT_REQUESTS} are promised", found.requests);
         println!("BROKEN: {few}");

@@ -111,7 +111,7 @@ async fn a_message_begun_too_often_is_buried_undecoded() {
         lead(&house.click().await, "Sign Up", &good.customer_external_id),
         json!({"eventName": "other"}),
     ));
-    sqlx::query("INSERT INTO attempts (identity, attempts) VALUES ($1, 2)")
+    sqlx::query("INSERT INTO attempts (identity, attempts) VALUES ($1, 3)")
         .bind(message_id(bad.id))
         .execute(&house.pool)
         .await
@@ -126,5 +126,39 @@ async fn a_message_begun_too_often_is_buried_undecoded() {
     assert_eq!(found[0].0, bad.encode().unwrap());
     assert_eq!(house.ended(good.id).await.ending, "recorded");
     house.announced.buried = 1;
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn neighbours_of_a_message_that_kills_are_recorded_and_forgiven() {
+    let mut house = Harness::without_worker().await;
+    let click = house.click().await;
+    let customer = somebody();
+    let messages: Vec<_> = (0..30)
+        .map(|n| house.resolved(&with(lead(&click, "Sign Up", &customer), json!({"eventName": format!("event {n}")}))))
+        .collect();
+    // Ten as if they had been begun for the first time, ten in a group, ten alone.
+    for (n, message) in messages.iter().enumerate() {
+        sqlx::query("INSERT INTO attempts (identity, attempts) SELECT $1, $2 WHERE $2 > 0")
+            .bind(message_id(message.id))
+            .bind(i32::try_from(n / 10).unwrap())
+            .execute(&house.pool)
+            .await
+            .unwrap();
+    }
+    house.publish(&messages).await;
+    house.queued(&messages[0], 30).await;
+    for _ in 0..2 {
+        house.queues.bounce(&Queues::shard(&messages[0]), 30).await;
+    }
+    house.add_worker().await;
+    for message in &messages {
+        assert_eq!(house.ended(message.id).await.ending, "recorded");
+    }
+    eventually("no counts", || async {
+        let counts = house.count("attempts").await;
+        holds(counts == 0, counts)
+    })
+    .await;
     house.finish().await;
 }
