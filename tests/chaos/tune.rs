@@ -10,7 +10,6 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("BROKER__RPC_TIMEOUT", "2s"),
     ("BROKER__RECONNECT_MIN", "50ms"),
     ("BROKER__RECONNECT_MAX", "500ms"),
-    ("BROKER__QUEUE_MAX_LENGTH", "3000"),
     ("WORKER__BACKOFF_MAX", "500ms"),
     ("WORKER__HOLD_MAX", "4s"),
     ("WORKER__PARK_MAX", "25s"),
@@ -21,9 +20,6 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("LIFECYCLE__STOP_BUDGET", "8s"),
     ("TELEMETRY__FORMAT", "json"),
 ];
-
-/// What one shard queue holds before it refuses more; as above.
-pub(crate) const QUEUE_MAX_LENGTH: usize = 3000;
 
 /// `worker.park_max` as above, in seconds: the longest that an accepted follow-up may be under way.
 pub(crate) const PARK_MAX_S: u64 = 25;
