@@ -48,6 +48,7 @@ cmd_test() {
     need_component fmt rustfmt
     need_component clippy clippy
     check_engine_ports
+    check_beside_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
         need_packages build engines psql chaos clients
     else
@@ -56,7 +57,7 @@ cmd_test() {
     TARGET=$(target_dir)
     with_engines
     test_urls
-    STEP=0 STEPS=8
+    STEP=0 STEPS=9
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
@@ -67,6 +68,7 @@ cmd_test() {
     step "docs" docs
     # The chaos suite has a command of its own until its short run has passed ten times in a row.
     if [ $# -gt 0 ]; then step "tests" tests "$@"; else step "tests" tests -- --skip chaos::suite; fi
+    step "tests on RabbitMQ 4" tests_on_4 "$@"
     if [ -x "$ROOT/tests/clients/run" ]; then step "real clients" clients; fi
     say "all passed in $((SECONDS - began)) s"
 }
@@ -110,8 +112,40 @@ same_statements() {
 
 docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked; }
 
+# The suites that start a RabbitMQ of their own are told by LEADLINE_DEV_MQ_ROOT where it is, unless it is the machine's.
 tests() {
-    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL cargo_here test --locked "${FAULTS[@]}" "$@"
+    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL LEADLINE_DEV_MQ_ROOT=${MQ_ROOT:-} \
+        cargo_here test --locked "${FAULTS[@]}" "$@"
+}
+
+# tests_on_4 [ARGS]: the integration tests once more, on a RabbitMQ 4 that lives as long as this step.
+tests_on_4() {
+    local code=0
+    if [ $# -gt 0 ]; then
+        say "not run: arguments are for the tests before"
+    elif has_4; then
+        start_beside
+        TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$BESIDE_AMQP_URL cargo_here test --locked "${FAULTS[@]}" --test it || code=$?
+        stop_beside
+    fi
+    return "$code"
+}
+
+# has_4: whether there is a RabbitMQ 4 to go through the checks once more; if not, says why.
+has_4() {
+    local why
+    if [ "$EXTERNAL" = 1 ]; then
+        say "not run: AMQP_URL names the RabbitMQ to test with"
+    elif [ "$MQ_LINE" = 4 ]; then
+        why="not run again: all tests ran on RabbitMQ $(rabbitmq_version)"
+        if [ -z "$MQ_ROOT" ]; then why+="; a 3 cannot be had here, since this machine's own is no 3"; fi
+        say "$why"
+    elif ! need_line4; then
+        say "not run: RabbitMQ 4 cannot be had here: $LINE4_WHY"
+    else
+        return 0
+    fi
+    return 1
 }
 
 clients() {
