@@ -6,7 +6,7 @@ chaos_help() {
     cat <<'HELP'
 deploy/dev chaos: kill, cut and freeze everything under load, then check every answer against PostgreSQL.
 
-  deploy/dev chaos                     the short run: fixed seed, every fault once
+  deploy/dev chaos                     the short run: fixed seed, every fault once (also a step of `deploy/dev test`)
   deploy/dev chaos --seed N            the same with another seed
   deploy/dev chaos --minutes M         random faults for M minutes, on a fresh seed unless --seed says otherwise
   deploy/dev chaos --only NAME         only the faults whose name contains NAME; may be repeated

@@ -5,7 +5,9 @@
 
 mod logs;
 mod metrics;
+mod raised;
 
 pub use logs::{LogError, init};
 pub use metrics::{Kind, Metrics, SPECS, Spec, markdown_table};
 pub use prometheus::{Error as MetricsError, IntGauge};
+pub use raised::Raised;

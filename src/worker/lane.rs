@@ -6,7 +6,6 @@
 //! **Invariant:** whatever a lane holds when its channel goes away is void; the broker hands it out again.
 
 use chrono::Utc;
-use prometheus::IntGauge;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -19,7 +18,7 @@ use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
 use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
-use crate::telemetry::Metrics;
+use crate::telemetry::Raised;
 
 /// One lane.
 #[derive(Debug)]
@@ -129,7 +128,7 @@ impl Lane {
         deliveries: Vec<Delivery>,
         innocent: &mut Vec<String>,
     ) -> Result<(), LetGo> {
-        let _in_hand = InHand::new(&self.bench.metrics, self.name, deliveries.len());
+        let _in_hand = Raised::by(deliveries.len(), self.bench.metrics.in_hand.with_label_values(&[self.name]));
         for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
             self.bench.metrics.redeliveries.with_label_values(&[delivery.queue.as_str()]).inc();
         }
@@ -189,22 +188,5 @@ impl Lane {
             }
         }
         Ok(())
-    }
-}
-
-/// Deliveries between their receipt and their settling, as the metric counts them.
-struct InHand(IntGauge, i64);
-
-impl InHand {
-    fn new(metrics: &Metrics, lane: &str, count: usize) -> Self {
-        let (gauge, count) = (metrics.in_hand.with_label_values(&[lane]), i64::try_from(count).unwrap_or(i64::MAX));
-        gauge.add(count);
-        Self(gauge, count)
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.sub(self.1);
     }
 }
