@@ -134,8 +134,10 @@ line4_patch() {
     grep -rlIZ /usr/lib/erlang "$root/usr/lib/erlang" | xargs -0 sed -i "s|/usr/lib/erlang|$LINE4_ROOT/usr/lib/erlang|g" || return 1
     mkdir "$root/bin"
     for file in erl epmd erl_call escript; do ln -s "../usr/lib/erlang/bin/$file" "$root/bin/$file" || return 1; done
-    for file in "$root"/usr/lib/rabbitmq/bin/rabbitmq{ctl,-diagnostics,-queues}; do
-        ln -s "../usr/lib/rabbitmq/bin/${file##*/}" "$root/bin/" || return 1
+    # These look beside themselves for their settings, and a link would mislead them.
+    for file in rabbitmqctl rabbitmq-diagnostics rabbitmq-queues; do
+        printf '#!/bin/sh\nPATH=%s/bin:$PATH exec %s/usr/lib/rabbitmq/bin/%s "$@"\n' "$LINE4_ROOT" "$LINE4_ROOT" "$file" >"$root/bin/$file" &&
+            chmod 755 "$root/bin/$file" || return 1
     done
 }
 
