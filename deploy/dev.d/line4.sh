@@ -52,7 +52,7 @@ make_line4() {
     done
     rm -rf "$new" "$LINE4_ROOT"
     if ! (line4_fetch "$new" && line4_unpack "$new" && line4_patch "$new" && line4_place "$new") >"$log" 2>&1 </dev/null; then
-        LINE4_WHY=$(grep -hE '^(E|line4): ' "$log" | tail -n 1 | cut -c1-200 || true)
+        LINE4_WHY=$(sed -nE 's/^(E|line4): //p' "$log" | tail -n 1 | cut -c1-200)
         LINE4_WHY="${LINE4_WHY:-it could not be made} (.dev/rabbitmq-4.log)"
         rm -rf "$new" "$LINE4_ROOT"
         return 1

@@ -1,8 +1,8 @@
 //! Which RabbitMQ: the one that is installed, or another line in a folder of its own.
 //!
-//! Enters: `LEADLINE_DEV_MQ_ROOT`, a folder with RabbitMQ and its Erlang (made by `deploy/dev`, which sets it when
-//! `LEADLINE_DEV_MQ_LINE` asks for the other line). Leaves: commands that find that Erlang first; its programs know their
-//! libraries by their full path, so they run like the machine's own.
+//! Enters: `LEADLINE_DEV_MQ_ROOT`, a folder with RabbitMQ and its Erlang (made by `deploy/dev`, which sets it where
+//! `LEADLINE_DEV_MQ_LINE` asks for the other line). Leaves: commands that find that Erlang first; its programs know
+//! their libraries by their full path, so they run like the machine's own.
 //!
 //! **Invariant:** nothing of the caller's environment reaches a node, so no configuration of the machine does.
 
