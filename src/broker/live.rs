@@ -8,11 +8,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lapin::options::ConfirmSelectOptions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use super::outlet::{Caller, Order, Outlet, Routes};
+use super::outlet::{Caller, Order, Outlet, Routes, confirming};
 use super::session::Session;
 use super::{BrokerError, Letter, PublishError};
 
@@ -42,9 +41,7 @@ impl Live {
         let mut slots = Vec::with_capacity(tasks.len());
         let blocked = watch::Sender::new(false);
         for task in tasks {
-            let channel = session.channel().await?;
-            let confirming = channel.confirm_select(ConfirmSelectOptions::default());
-            session.within("confirm.select", confirming).await?;
+            let channel = confirming(session).await?;
             let (sender, orders) = mpsc::unbounded_channel();
             let (session, routes) = (Arc::clone(session), Arc::clone(routes));
             let outlet = Outlet { session, channel, orders, routes, blocked: blocked.subscribe() };

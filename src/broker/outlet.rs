@@ -8,23 +8,31 @@
 //! A node that lost its peers keeps its connections and confirms nothing. So a connection that does not block, and owes a
 //! confirm for longer than any other answer may take, is given up: the next address may be a node of the majority.
 //!
+//! A refusal says that the queue is full, or that the channel believes a node to lead the queue that is dead: RabbitMQ asks
+//! that node before the first message of a channel to a quorum queue, refuses when it does not answer, and asks the same one
+//! for the next message. Only another channel looks the leader up anew. So whoever is refused gets another channel, at most
+//! once in [`RENEW_EVERY`]; what is under way stays with the one before.
+//!
 //! **Invariant:** a permit is held from the order to the confirm, or until the connection is gone.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::{Duration, Instant, interval};
 
 use super::session::Session;
-use super::{Address, Letter, PublishError, Queue, Topology};
+use super::{Address, BrokerError, Letter, PublishError, Queue, Topology};
 use crate::lifecycle::fault;
 
 /// Orders taken from the queue at once.
 const BURST: usize = 64;
+/// A queue that is full refuses everything, and a channel costs a round trip or two.
+const RENEW_EVERY: Duration = Duration::from_millis(500);
 const PERSISTENT: u8 = 2;
 const TRANSIENT: u8 = 1;
 
@@ -80,6 +88,14 @@ pub(super) struct Outlet {
     pub(super) blocked: watch::Receiver<bool>,
 }
 
+/// A channel that waits for the broker's word on whatever it publishes.
+pub(super) async fn confirming(session: &Session) -> Result<Channel, BrokerError> {
+    let channel = session.channel().await?;
+    let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+    session.within("confirm.select", confirming).await?;
+    Ok(channel)
+}
+
 /// Works through outlets, one after another, as connections come and go.
 pub(super) async fn serve(mut outlets: mpsc::Receiver<Outlet>) {
     while let Some(outlet) = outlets.recv().await {
@@ -90,25 +106,34 @@ pub(super) async fn serve(mut outlets: mpsc::Receiver<Outlet>) {
 impl Outlet {
     /// Publishes until nobody can order any more and every confirm is in, or the session is over.
     async fn run(self) {
-        let Self { session, channel, mut orders, routes, blocked } = self;
+        let Self { session, mut channel, mut orders, routes, blocked } = self;
         let mut gone = std::pin::pin!(session.gone());
         let mut burst = Vec::with_capacity(BURST);
         let mut under_way = FuturesUnordered::new();
         let mut owed = Owed::default();
-        let mut look = tokio::time::interval(session.deadline());
-        let mut open = true;
+        let mut look = interval(session.deadline());
+        let (mut open, mut renewed) = (true, Instant::now());
         while open || !under_way.is_empty() {
             tokio::select! {
                 () = &mut gone => break,
                 sent = under_way.next(), if !under_way.is_empty() => match sent {
-                    Some(Sent { round, alive: true }) => owed.paid(round),
-                    Some(_) => session.abandon(),
+                    Some(Sent { round, word: Word::Confirmed }) => owed.paid(round),
+                    Some(Sent { round, word: Word::Refused }) => {
+                        owed.paid(round);
+                        if renewed.elapsed() >= RENEW_EVERY {
+                            match confirming(&session).await {
+                                Ok(fresh) => (channel, renewed) = (fresh, Instant::now()),
+                                Err(error) => tracing::debug!(%error, "no other channel after a refusal"),
+                            }
+                        }
+                    }
+                    Some(Sent { word: Word::Lost, .. }) => session.abandon(),
                     None => {}
                 },
                 taken = orders.recv_many(&mut burst, BURST), if open => {
                     open = taken > 0;
                     let round = owed.more(taken);
-                    under_way.extend(burst.drain(..).map(|order| send(&channel, &routes, order, round)));
+                    under_way.extend(burst.drain(..).map(|order| send(channel.clone(), &routes, order, round)));
                 }
                 _ = look.tick() => if owed.for_long(*blocked.borrow()) {
                     tracing::debug!("confirms are overdue: the connection is given up");
@@ -157,20 +182,26 @@ impl Owed {
 /// The broker's word on a letter came.
 struct Sent {
     round: bool,
-    /// Whether the channel lives.
-    alive: bool,
+    word: Word,
+}
+
+/// What the broker said of a letter.
+enum Word {
+    Confirmed,
+    Refused,
+    /// Nothing: the channel is gone.
+    Lost,
 }
 
 /// Publishes one letter and waits for the broker's word.
-async fn send(channel: &Channel, routes: &Routes, order: Order, round: bool) -> Sent {
-    Sent { round, alive: publish(channel, routes, order).await }
+async fn send(channel: Channel, routes: &Routes, order: Order, round: bool) -> Sent {
+    Sent { round, word: publish(&channel, routes, order).await }
 }
 
-/// Returns whether the channel lives.
-async fn publish(channel: &Channel, routes: &Routes, order: Order) -> bool {
+async fn publish(channel: &Channel, routes: &Routes, order: Order) -> Word {
     let Order { letter, mut caller, permit } = order;
     let Some((exchange, key)) = routes.of(&letter.to) else {
-        return true;
+        return Word::Confirmed;
     };
     let properties = properties(&letter);
     let options = BasicPublishOptions::default();
@@ -185,15 +216,20 @@ async fn publish(channel: &Channel, routes: &Routes, order: Order) -> bool {
     };
     drop(permit);
     match confirmed {
-        Ok(Confirmation::Ack(_)) => caller.tell(Ok(())),
-        Ok(Confirmation::Nack(_)) => caller.tell(Err(PublishError::Full)),
-        Ok(Confirmation::NotRequested) => return false,
+        Ok(Confirmation::Ack(_)) => {
+            caller.tell(Ok(()));
+            Word::Confirmed
+        }
+        Ok(Confirmation::Nack(_)) => {
+            caller.tell(Err(PublishError::Full));
+            Word::Refused
+        }
+        Ok(Confirmation::NotRequested) => Word::Lost,
         Err(error) => {
             tracing::debug!(%error, "publishing channel lost");
-            return false;
+            Word::Lost
         }
     }
-    true
 }
 
 fn properties(letter: &Letter) -> BasicProperties {

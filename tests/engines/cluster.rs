@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use leadline::broker::{Address, Letter, Link, Publisher, Queue};
 use leadline::config::Broker;
 use leadline::lifecycle::{Health, Stop, Tasks};
@@ -28,6 +29,8 @@ struct Site {
     tasks: Tasks,
     publisher: Publisher,
     link: Link,
+    /// Connected, and never used.
+    fresh: Vec<Publisher>,
 }
 
 #[tokio::test]
@@ -44,7 +47,8 @@ async fn a_cluster_loses_nodes_and_no_letter() {
     let (metrics, mut tasks) = (Metrics::new().unwrap(), Tasks::new(Stop::new()));
     let publisher = Publisher::start(&config, &Health::default(), &metrics, &mut tasks);
     let link = Link::start(&config, &Health::default(), &metrics, &mut tasks);
-    let mut site = Site { rabbit, config, metrics, tasks, publisher, link };
+    let fresh = (0..8).map(|_| Publisher::start(&config, &Health::default(), &metrics, &mut tasks)).collect();
+    let mut site = Site { rabbit, config, metrics, tasks, publisher, link, fresh };
     site.has_replicas_and_spreads_connections().await;
     site.survives_its_leader().await;
     site.survives_a_frozen_leader().await;
@@ -71,10 +75,16 @@ impl Site {
         more.iter().for_each(Link::close);
     }
 
-    /// The node that leads the queue dies while letters are published.
+    /// The node that leads the queue dies, and channels that were never used before publish at that moment.
     async fn survives_its_leader(&mut self) {
         let leader = self.rabbit.leader_of(NAME).await;
-        let confirmed = self.publish_during(|rabbit| rabbit.kill9(leader)).await;
+        let fresh = std::mem::take(&mut self.fresh);
+        self.rabbit.kill9(leader);
+        let confirms =
+            fresh.iter().map(|fresh| eventually("a fresh channel's confirm", || fresh.publish(letter("fresh"))));
+        let confirmed = join_all(confirms).await.len();
+        fresh.iter().for_each(Publisher::close);
+        let confirmed = confirmed + self.publish_during(|_| {}).await;
         self.receive(confirmed).await;
         self.rabbit.start_again(leader).await;
     }
