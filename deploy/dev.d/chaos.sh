@@ -28,7 +28,7 @@ cmd_chaos() {
     SAY_AS=' chaos'
     need_rust
     # The suite starts engines of its own, whatever the caller has.
-    EXTERNAL=0
+    EXTERNAL=0 WANT_LINE=$LEADLINE_DEV_MQ_LINE
     need_packages build engines chaos
     if [ "${1:-}" = --broken ]; then
         shift
@@ -38,8 +38,16 @@ cmd_chaos() {
     fi
 }
 
+# chaos [ARGS]: on the RabbitMQ that was found; the suite is told where it is unless it is the machine's.
 chaos() {
-    cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@"
+    LEADLINE_DEV_MQ_ROOT=${MQ_ROOT:-} cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@"
+}
+
+# chaos_on_4 [ARGS]: a run on RabbitMQ 4, as a step of `test` where RabbitMQ is a 3.
+chaos_on_4() {
+    local MQ_SERVER MQ_PATH MQ_ROOT MQ_LINE=$MQ_LINE
+    has_4 || return 0
+    find_rabbitmq 4 && chaos "$@"
 }
 
 # broken_builds [ARGS]: every patch in a copy of the sources; the suite has to fail on each, and on a promise.
@@ -56,7 +64,7 @@ broken_builds() {
         copy_sources "$copy"
         (cd "$copy" && GIT_CEILING_DIRECTORIES=${copy%/*} git apply "$patch") || die "$patch does not apply any more"
         lend_dependencies "$target/debug" "$target/broken/target/debug"
-        if CARGO_TARGET_DIR=$target/broken/target ROOT=$copy cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@" >"$said" 2>&1; then
+        if CARGO_TARGET_DIR=$target/broken/target LEADLINE_DEV_MQ_ROOT=${MQ_ROOT:-} ROOT=$copy cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@" >"$said" 2>&1; then
             note "$name: the suite passed, and should have failed: $said"
             failed=1
         elif ! grep -q '^BROKEN: ' "$said"; then

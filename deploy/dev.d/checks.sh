@@ -48,6 +48,7 @@ cmd_test() {
     need_component fmt rustfmt
     need_component clippy clippy
     check_engine_ports
+    check_beside_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
         need_packages build engines psql chaos clients
     else
@@ -57,7 +58,7 @@ cmd_test() {
     with_engines
     test_urls
     STEP=0 STEPS=8
-    if [ $# = 0 ]; then STEPS=$((STEPS + 1)); fi
+    if [ $# = 0 ]; then STEPS=$((STEPS + 2)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
@@ -70,6 +71,7 @@ cmd_test() {
         step "tests" tests "$@"
     else
         step "tests" tests -- --skip chaos::suite
+        step "tests on RabbitMQ 4" tests_on_4
         step "chaos" chaos
     fi
     if [ -x "$ROOT/tests/clients/run" ]; then step "real clients" clients; fi
@@ -115,8 +117,37 @@ same_statements() {
 
 docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked; }
 
+# The suites that start a RabbitMQ of their own are told by LEADLINE_DEV_MQ_ROOT where it is, unless it is the machine's.
 tests() {
-    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL cargo_here test --locked "${FAULTS[@]}" "$@"
+    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$TEST_AMQP_URL LEADLINE_DEV_MQ_ROOT=${MQ_ROOT:-} \
+        cargo_here test --locked "${FAULTS[@]}" "$@"
+}
+
+# tests_on_4: the integration tests once more, on a RabbitMQ 4 that lives as long as this step.
+tests_on_4() {
+    local code=0
+    has_4 || return 0
+    start_beside
+    TEST_DATABASE_URL=$TEST_DATABASE_URL TEST_AMQP_URL=$BESIDE_AMQP_URL cargo_here test --locked "${FAULTS[@]}" --test it || code=$?
+    stop_beside
+    return "$code"
+}
+
+# has_4: whether there is a RabbitMQ 4 to go through the checks once more; if not, says why.
+has_4() {
+    local why
+    if [ "$EXTERNAL" = 1 ]; then
+        say "not run: AMQP_URL names the RabbitMQ to test with"
+    elif [ "$MQ_LINE" = 4 ]; then
+        why="not run again: all tests ran on RabbitMQ $(rabbitmq_version)"
+        if [ -z "$MQ_ROOT" ]; then why+="; a 3 cannot be had here, since this machine's own is no 3"; fi
+        say "$why"
+    elif ! need_line4; then
+        say "not run: RabbitMQ 4 cannot be had here: $LINE4_WHY"
+    else
+        return 0
+    fi
+    return 1
 }
 
 clients() {

@@ -23,6 +23,8 @@ PORTS=(
     "LEADLINE_DEV_MQ_PORT 15673 RabbitMQ"
     "LEADLINE_DEV_MQ_DIST_PORT 15674 RabbitMQ's Erlang distribution"
     "LEADLINE_DEV_EPMD_PORT 15675 epmd"
+    "LEADLINE_DEV_MQ4_PORT 15676 RabbitMQ 4 beside the engines"
+    "LEADLINE_DEV_MQ4_DIST_PORT 15677 the Erlang distribution of RabbitMQ 4 beside the engines"
 )
 
 # The environment decides, else what the last start used, else the default; so `psql`, `status` and `down` find what an
@@ -145,7 +147,7 @@ stop_process() {
 # server, or a server whose pid file was lost.
 leftovers() {
     local proc comm known
-    known=" $(pid_of postgres || true) $(pid_of rabbitmq || true) $(pid_of epmd || true) "
+    known=" $(pid_of postgres || true) $(pid_of rabbitmq || true) $(pid_of rabbitmq4 || true) $(pid_of epmd || true) "
     for proc in /proc/[0-9]*; do
         { IFS= read -r comm <"$proc/comm"; } 2>/dev/null || continue
         case $comm in postgres | beam.smp | epmd) ;; *) continue ;; esac
@@ -172,17 +174,21 @@ clear_leftovers() {
     die "processes left in $1 cannot be stopped: $(leftovers "$1" | tr '\n' ' ')"
 }
 
+# checkout_mark: tells what this checkout keeps outside of it from what others keep there.
+checkout_mark() { printf '%s' "$ROOT" | sha256sum | cut -c1-12; }
+
 # Who uses the engines --------------------------------------------------------------------------------------------------
 # `up`, `test`, `bench` hold the engines while they run; the last one out stops them, unless `engines` or `up --detach`
 # asked for them to stay (the file `keep`).
 
 hold_engines() { proc_start $$ >"$RUN/hold.$$"; }
 
+# engines_held: by another than this one.
 engines_held() {
     local file pid
     for file in "$RUN"/hold.*; do
-        [ -e "$file" ] || continue
         pid=${file##*.}
+        [ -e "$file" ] && [ "$pid" != $$ ] || continue
         if [ "$(proc_start "$pid" || true)" = "$(cat "$file")" ]; then return 0; fi
         rm -f "$file"
     done
@@ -191,6 +197,7 @@ engines_held() {
 
 release_engines() {
     rm -f "$RUN/hold.$$"
+    stop_beside
     if [ "${LEADLINE_KEEP_ENGINES:-}" = 1 ]; then touch "$RUN/keep"; fi
     if [ -e "$RUN/keep" ] || engines_held || pid_of leadline >/dev/null; then return 0; fi
     stop_engines

@@ -24,6 +24,24 @@ choose_engines() {
     esac
 }
 
+# choose_line: sets WANT_LINE to the RabbitMQ that is asked for: 3, 4, or empty for the machine's own. What runs decides where
+# nobody asks; its data are in a folder of that line.
+choose_line() {
+    case ${LEADLINE_DEV_MQ_LINE:=} in
+        '' | 3 | 4) ;;
+        *) die "LEADLINE_DEV_MQ_LINE is '$LEADLINE_DEV_MQ_LINE', neither 3 nor 4" ;;
+    esac
+    RUNNING_LINE=
+    if pid_of rabbitmq >/dev/null; then RUNNING_LINE=$(cat "$RUN/rabbitmq.line" 2>/dev/null || true); fi
+    WANT_LINE=${LEADLINE_DEV_MQ_LINE:-$RUNNING_LINE}
+}
+
+# check_line: a running RabbitMQ is of the line that is asked for.
+check_line() {
+    [ "${RUNNING_LINE:-$WANT_LINE}" = "$WANT_LINE" ] ||
+        die "RabbitMQ $RUNNING_LINE is running; \`deploy/dev down\` first, to change to $WANT_LINE"
+}
+
 private_urls() {
     DATABASE_URL=postgres://leadline:$password@127.0.0.1:$LEADLINE_DEV_PG_PORT/leadline
     AMQP_URL=amqp://guest:guest@127.0.0.1:$LEADLINE_DEV_MQ_PORT/%2f
@@ -35,10 +53,17 @@ check_engine_ports() {
     lock
     clear_engine_leftovers
     unlock
+    check_line
     check_port LEADLINE_DEV_PG_PORT postgres
     check_port LEADLINE_DEV_MQ_PORT rabbitmq
     check_port LEADLINE_DEV_MQ_DIST_PORT rabbitmq
     check_port LEADLINE_DEV_EPMD_PORT epmd
+}
+
+check_beside_ports() {
+    if [ "$EXTERNAL" = 1 ]; then return 0; fi
+    check_port LEADLINE_DEV_MQ4_PORT rabbitmq4
+    check_port LEADLINE_DEV_MQ4_DIST_PORT rabbitmq4
 }
 
 start_engines() {
@@ -49,19 +74,28 @@ start_engines() {
     fi
     lock
     clear_engine_leftovers
+    # Another deploy/dev may have started one while this one waited.
+    choose_line
+    check_line
+    find_rabbitmq || die "RabbitMQ is missing"
     make_engine_folders
     save_ports
     pid_of postgres >/dev/null || fresh+=(PostgreSQL)
     pid_of rabbitmq >/dev/null || fresh+=(RabbitMQ)
     if [ "${#fresh[@]}" -gt 0 ]; then say "starting private engines: ${fresh[*]}"; fi
     # RabbitMQ takes longer: first, so that the two start side by side. A running one may have lost its epmd.
-    if pid_of rabbitmq >/dev/null; then start_epmd; else start_rabbitmq; fi
+    if pid_of rabbitmq >/dev/null; then
+        start_epmd
+    else
+        start_rabbitmq rabbitmq "$MQ" "$LEADLINE_DEV_MQ_PORT" "$LEADLINE_DEV_MQ_DIST_PORT"
+        echo "$MQ_LINE" >"$RUN/rabbitmq.line"
+    fi
     if ! pid_of postgres >/dev/null; then start_postgres; fi
     await_postgres
-    await_rabbitmq
+    await_rabbitmq rabbitmq "$MQ" "$LEADLINE_DEV_MQ_PORT"
     unlock
     if [ "${#fresh[@]}" -gt 0 ]; then
-        say "engines ready in $((SECONDS - started)) s: PostgreSQL on 127.0.0.1:$LEADLINE_DEV_PG_PORT, RabbitMQ on 127.0.0.1:$LEADLINE_DEV_MQ_PORT"
+        say "engines ready in $((SECONDS - started)) s: PostgreSQL on 127.0.0.1:$LEADLINE_DEV_PG_PORT, RabbitMQ $(rabbitmq_version) on 127.0.0.1:$LEADLINE_DEV_MQ_PORT"
     fi
 }
 
@@ -70,7 +104,34 @@ clear_engine_leftovers() {
     local data
     data=$(realpath "$ENGINES" 2>/dev/null) || return 0
     pid_of postgres >/dev/null || clear_leftovers "$data/pg/data"
-    pid_of rabbitmq >/dev/null || clear_leftovers "$data/mq"
+    # Nobody runs two lines in one folder, but either may have been the last.
+    pid_of rabbitmq >/dev/null || { clear_leftovers "$data/mq" && clear_leftovers "$data/mq4"; }
+    pid_of rabbitmq4 >/dev/null || clear_leftovers "$data/mq4-beside"
+}
+
+# start_beside: a RabbitMQ 4 with ports of its own and no data of before, beside the engines; need_line4 has seen to it.
+# Sets BESIDE_AMQP_URL.
+start_beside() {
+    local MQ_SERVER MQ_PATH MQ_LINE MQ_ROOT beside started=$SECONDS
+    beside=$(realpath "$ENGINES")/mq4-beside
+    find_rabbitmq 4 || die "RabbitMQ 4 is missing"
+    BESIDE_AMQP_URL=amqp://guest:guest@127.0.0.1:$LEADLINE_DEV_MQ4_PORT/%2f
+    lock
+    if ! pid_of rabbitmq4 >/dev/null; then
+        clear_leftovers "$beside"
+        rm -rf "$beside"
+        make_folder_of "$MQ_USER" "$beside"
+        start_rabbitmq rabbitmq4 "$beside" "$LEADLINE_DEV_MQ4_PORT" "$LEADLINE_DEV_MQ4_DIST_PORT"
+    fi
+    await_rabbitmq rabbitmq4 "$beside" "$LEADLINE_DEV_MQ4_PORT"
+    unlock
+    say "RabbitMQ $(rabbitmq_version) on 127.0.0.1:$LEADLINE_DEV_MQ4_PORT, ready in $((SECONDS - started)) s"
+}
+
+# stop_beside: unless another deploy/dev of this checkout may be using it.
+stop_beside() {
+    if ! pid_of rabbitmq4 >/dev/null || engines_held; then return 0; fi
+    stop_process rabbitmq4 TERM 40 || true
 }
 
 stop_engines() {
@@ -78,6 +139,7 @@ stop_engines() {
     if pid_of postgres >/dev/null; then were+=(PostgreSQL); fi
     if pid_of rabbitmq >/dev/null; then were+=(RabbitMQ); fi
     stop_process rabbitmq TERM 40 || true
+    stop_process rabbitmq4 TERM 40 || true
     stop_process epmd TERM 5 || true
     # INT is Postgres's "fast": sessions are cut, committed work is kept.
     stop_process postgres INT 40 || true
@@ -111,7 +173,7 @@ can_enter() {
 # engines' users cannot pass, and Erlang's start scripts break on blanks in a path.
 make_engine_folders() {
     local away
-    away=/var/tmp/leadline-$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)
+    away=/var/tmp/leadline-$(checkout_mark)
     engine_users
     if [ -L "$ENGINES" ] && [ "$(readlink "$ENGINES")" != "$away" ]; then
         rm -f "$ENGINES"    # this checkout was copied or moved; those data belong to the other path
@@ -126,6 +188,8 @@ make_engine_folders() {
     fi
     mkdir -p "$ENGINES"
     PG=$(realpath "$ENGINES")/pg MQ=$(realpath "$ENGINES")/mq
+    # One line's data are nothing to the other.
+    if [ "$MQ_LINE" = 4 ]; then MQ=${MQ}4; fi
     make_folder_of "$PG_USER" "$PG"
     make_folder_of "$MQ_USER" "$MQ"
     can_enter "$PG_USER" "$PG" && can_enter "$MQ_USER" "$MQ" || die "the engines' users cannot enter $(realpath "$ENGINES") any more: check the modes of the folders above, or \`deploy/dev reset\`"
@@ -238,25 +302,26 @@ private_psql() {
 start_epmd() {
     if pid_of epmd >/dev/null; then return 0; fi
     as "$MQ_USER" "$MQ"
-    spawn epmd "$DEV/rabbitmq.log" "$MQ" "${AS[@]}" epmd -address 127.0.0.1 -port "$LEADLINE_DEV_EPMD_PORT"
+    spawn epmd "$DEV/rabbitmq.log" "$MQ" "${AS[@]}" PATH="$MQ_PATH" epmd -address 127.0.0.1 -port "$LEADLINE_DEV_EPMD_PORT"
 }
 
+# start_rabbitmq PROCESS FOLDER PORT DISTRIBUTION-PORT: what find_rabbitmq has found.
 start_rabbitmq() {
-    find_rabbitmq || die "RabbitMQ is missing"
+    local process=$1 folder=$2 port=$3 dist=$4
     start_epmd
     # A node killed during its very first start leaves a half-made database that it will not boot from again.
-    if [ ! -e "$MQ/whole" ]; then rm -rf "$MQ/data"; fi
-    write_rabbitmq_conf
-    as "$MQ_USER" "$MQ"
+    if [ ! -e "$folder/whole" ]; then rm -rf "$folder/data"; fi
+    write_rabbitmq_conf "$folder" "$port"
+    as "$MQ_USER" "$folder"
     # The long name with an address in it needs no name service and no entry in /etc/hosts.
     # RUNNING_UNDER_SYSTEMD makes the start script replace itself by Erlang, so that the pid we remember is the server's.
-    spawn rabbitmq "$DEV/rabbitmq.log" "$MQ" "${AS[@]}" \
+    spawn "$process" "$DEV/$process.log" "$folder" "${AS[@]}" PATH="$MQ_PATH" \
         ERL_EPMD_PORT="$LEADLINE_DEV_EPMD_PORT" ERL_EPMD_ADDRESS=127.0.0.1 \
-        RABBITMQ_NODENAME=leadline@127.0.0.1 RABBITMQ_USE_LONGNAME=true RABBITMQ_DIST_PORT="$LEADLINE_DEV_MQ_DIST_PORT" \
+        RABBITMQ_NODENAME="${process/rabbitmq/leadline}@127.0.0.1" RABBITMQ_USE_LONGNAME=true RABBITMQ_DIST_PORT="$dist" \
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
-        RABBITMQ_CONF_ENV_FILE="$MQ/rabbitmq-env.conf" RABBITMQ_CONFIG_FILE="$MQ/rabbitmq.conf" \
-        RABBITMQ_ADVANCED_CONFIG_FILE="$MQ/advanced.config" RABBITMQ_ENABLED_PLUGINS_FILE="$MQ/enabled_plugins" \
-        RABBITMQ_MNESIA_BASE="$MQ/data" RABBITMQ_LOG_BASE="$MQ/log" RABBITMQ_LOGS=- RABBITMQ_PID_FILE="$MQ/data/pid" \
+        RABBITMQ_CONF_ENV_FILE="$folder/rabbitmq-env.conf" RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf" \
+        RABBITMQ_ADVANCED_CONFIG_FILE="$folder/advanced.config" RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins" \
+        RABBITMQ_MNESIA_BASE="$folder/data" RABBITMQ_LOG_BASE="$folder/log" RABBITMQ_LOGS=- RABBITMQ_PID_FILE="$folder/data/pid" \
         RUNNING_UNDER_SYSTEMD=true bash -c 'ulimit -Sn "$2" 2>/dev/null; exec "$1"' _ "$MQ_SERVER" "$(file_limit)"
 }
 
@@ -268,10 +333,12 @@ file_limit() {
     printf '%s' "$hard"
 }
 
+# write_rabbitmq_conf FOLDER PORT
 write_rabbitmq_conf() {
-    cat >"$MQ/rabbitmq.conf" <<CONF
+    local folder=$1
+    cat >"$folder/rabbitmq.conf" <<CONF
 # Written by deploy/dev at every start; changes here are lost.
-listeners.tcp.1 = 127.0.0.1:$LEADLINE_DEV_MQ_PORT
+listeners.tcp.1 = 127.0.0.1:$2
 # guest/guest is the whole access control here: from this machine only.
 loopback_users.guest = true
 # The free space below which publishers are blocked: enough to stop in good order, small enough for a small disk.
@@ -283,27 +350,28 @@ log.console.level = info
 # Every connection of every test, otherwise.
 log.connection.level = warning
 CONF
-    echo '[].' >"$MQ/enabled_plugins"
-    : >"$MQ/rabbitmq-env.conf"
-    mkdir -p "$MQ/data" "$MQ/log"
+    echo '[].' >"$folder/enabled_plugins"
+    : >"$folder/rabbitmq-env.conf"
+    mkdir -p "$folder/data" "$folder/log"
     # A cookie of its own: nobody who knows the machine's can join or command this node.
-    if [ ! -s "$MQ/.erlang.cookie" ]; then
-        rm -f "$MQ/.erlang.cookie"
-        (umask 077 && od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$MQ/.erlang.cookie")
-        chmod 400 "$MQ/.erlang.cookie"
+    if [ ! -s "$folder/.erlang.cookie" ]; then
+        rm -f "$folder/.erlang.cookie"
+        (umask 077 && od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$folder/.erlang.cookie")
+        chmod 400 "$folder/.erlang.cookie"
     fi
-    if [ -n "$MQ_USER" ]; then chown -R "$MQ_USER" "$MQ"; fi
+    if [ -n "$MQ_USER" ]; then chown -R "$MQ_USER" "$folder"; fi
 }
 
+# await_rabbitmq PROCESS FOLDER PORT
 await_rabbitmq() {
-    local deadline=$((SECONDS + 120))
-    until amqp_answers 127.0.0.1 "$LEADLINE_DEV_MQ_PORT"; do
-        pid_of rabbitmq >/dev/null ||
-            die "RabbitMQ ended while starting: $(last_line "$DEV/rabbitmq.log" 'error|failed|eacces|eaddrinuse')"
-        [ "$SECONDS" -lt "$deadline" ] || die "RabbitMQ does not answer on port $LEADLINE_DEV_MQ_PORT; see .dev/rabbitmq.log"
+    local log=$DEV/$1.log deadline=$((SECONDS + 120))
+    until amqp_answers 127.0.0.1 "$3"; do
+        pid_of "$1" >/dev/null ||
+            die "RabbitMQ ended while starting: $(last_line "$log" 'error|failed|eacces|eaddrinuse')"
+        [ "$SECONDS" -lt "$deadline" ] || die "RabbitMQ does not answer on port $3; see .dev/$1.log"
         sleep 0.2
     done
-    if [ ! -e "$MQ/whole" ]; then touch "$MQ/whole"; fi
+    if [ ! -e "$2/whole" ]; then touch "$2/whole"; fi
 }
 
 # last_line FILE PATTERN: the last line that looks like a reason, else where to look.

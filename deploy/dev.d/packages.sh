@@ -48,16 +48,34 @@ find_postgres() {
     [ -n "$PG_BIN" ]
 }
 
-# find_rabbitmq: sets MQ_SERVER to the real start script (Debian's wrapper of that name insists on its own user and folders).
+# find_rabbitmq [LINE]: sets MQ_SERVER to the real start script (Debian's wrapper of that name insists on its own user and
+# folders), MQ_PATH to the path with its Erlang first, MQ_LINE to 3 or 4, MQ_ROOT to the root it lives in unless it is the
+# machine's. Without LINE the machine's own will do, whatever it is.
 find_rabbitmq() {
+    local want=${1:-$WANT_LINE}
+    MQ_PATH=$PATH MQ_ROOT=
+    if system_rabbitmq && [ "${want:-$MQ_LINE}" = "$MQ_LINE" ]; then return 0; fi
+    [ "$want" = 4 ] && line4_root && line4_whole || return 1
+    MQ_SERVER=$LINE4_ROOT/usr/lib/rabbitmq/bin/rabbitmq-server MQ_PATH=$LINE4_ROOT/bin:$PATH MQ_LINE=4 MQ_ROOT=$LINE4_ROOT
+}
+
+system_rabbitmq() {
     local file
-    MQ_SERVER=
+    MQ_SERVER= MQ_LINE=
     have erl && have epmd || return 1
     for file in /usr/lib/rabbitmq/bin/rabbitmq-server /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server \
         /opt/rabbitmq/sbin/rabbitmq-server; do
         if [ -x "$file" ]; then MQ_SERVER=$file; fi
     done
-    [ -n "$MQ_SERVER" ]
+    [ -n "$MQ_SERVER" ] || return 1
+    case $(rabbitmq_version) in [012].* | 3.*) MQ_LINE=3 ;; *) MQ_LINE=4 ;; esac
+}
+
+# rabbitmq_version: of MQ_SERVER, by the name of its main library.
+rabbitmq_version() {
+    local home
+    home=$(dirname "$(dirname "$(readlink -f "$MQ_SERVER")")")
+    find "$home/plugins" -maxdepth 1 -name 'rabbit-[0-9]*' 2>/dev/null | sed -n 's/.*rabbit-\([0-9.]*[0-9]\).*/\1/p' | head -n 1
 }
 
 # find_psql: sets PSQL; the client is enough where somebody else's engines are used.
@@ -68,13 +86,17 @@ find_psql() {
 
 # need_packages FOR...: FOR is engines, psql, build, chaos, bench or clients.
 need_packages() {
-    local what missing=()
+    local what missing=() line4=0
     for what in "$@"; do
         case $what in
             engines)
                 if [ "$EXTERNAL" = 1 ]; then continue; fi
                 find_postgres || missing+=(postgresql)
-                find_rabbitmq || missing+=(rabbitmq-server)
+                if [ "$WANT_LINE" = 4 ]; then
+                    system_rabbitmq && [ "$MQ_LINE" = 4 ] || line4=1
+                elif ! system_rabbitmq; then
+                    missing+=(rabbitmq-server)
+                fi
                 ;;
             psql) if [ "$EXTERNAL" = 1 ]; then find_psql || missing+=(postgresql-client); fi ;;
             build)
@@ -96,14 +118,26 @@ need_packages() {
                 ;;
         esac
     done
-    [ "${#missing[@]}" -gt 0 ] || return 0
-    install_packages "${missing[@]}"
+    if [ "${#missing[@]}" -gt 0 ]; then install_missing "${missing[@]}"; fi
+    case " $* " in *" engines "*) need_line "$line4" ;; esac
+}
+
+# need_line LINE4: the RabbitMQ that was asked for is there, or one line says why it cannot be.
+need_line() {
+    if [ "$EXTERNAL" = 1 ]; then return 0; fi
+    if [ "$1" = 1 ]; then need_line4 || die "RabbitMQ 4 cannot be had here: $LINE4_WHY"; fi
+    find_rabbitmq || die "RabbitMQ $WANT_LINE cannot be had here: this machine's own is $(rabbitmq_version)"
+}
+
+install_missing() {
+    local what missing=("$@")
+    install_packages "$@"
     hash -r
     # Once more, without installing: a package that came but does not help (too old, say) must not loop or pass.
     for what in "${missing[@]}"; do
         case $what in
             postgresql) find_postgres || die "the distribution's PostgreSQL is older than 14: install a newer server, or set DATABASE_URL and AMQP_URL" ;;
-            rabbitmq-server) find_rabbitmq || die "rabbitmq-server is installed, but its start script was not found; set DATABASE_URL and AMQP_URL" ;;
+            rabbitmq-server) system_rabbitmq || die "rabbitmq-server is installed, but its start script was not found; set DATABASE_URL and AMQP_URL" ;;
             postgresql-client) find_psql || die "psql was not found after installing $what" ;;
             nodejs) have node || die "node was not found after installing $what" ;;
         esac

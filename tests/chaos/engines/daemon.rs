@@ -148,12 +148,15 @@ impl Drop for Daemon {
     }
 }
 
+/// Where programs are looked for.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A command as `user`, with nothing of our environment but the path.
 pub(crate) fn command(user: Option<User>, home: &Path, program: &Path, variables: &[(&str, String)]) -> Command {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program);
     command.env_clear().envs(variables.iter().map(|(name, value)| (*name, value)));
-    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("PATH", PATH);
     command.env("HOME", home).env("LANG", "C.UTF-8").current_dir(home).process_group(0);
     if let Some(User { uid, gid }) = user {
         command.uid(uid).gid(gid);

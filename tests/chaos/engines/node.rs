@@ -72,8 +72,7 @@ impl Node {
 
     /// Starts the process; it answers later.
     pub(super) fn spawn(&mut self) {
-        let home = self.line.inside(&self.place.path);
-        let file = |name: &str| home.join(name).to_string_lossy().into_owned();
+        let file = |name: &str| self.place.path.join(name).to_string_lossy().into_owned();
         let variables = [
             ("ERL_EPMD_PORT", self.epmd.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),

@@ -33,10 +33,10 @@ pub(crate) struct User {
 }
 
 impl Place {
-    /// An empty folder under `root` (the machine's, or that of another system), given to `user` if we are root.
-    pub(crate) fn make(root: &Path, name: &str, user: Option<User>) -> Self {
-        let base = root.join(BASE.trim_start_matches('/'));
-        clear_leftovers(&base);
+    /// An empty folder, given to `user` if we are root.
+    pub(crate) fn make(name: &str, user: Option<User>) -> Self {
+        let base = Path::new(BASE);
+        clear_leftovers(base);
         let me = Pid::me();
         let number = next(&NUMBER, 1);
         let path = base.join(format!("{MARK}{}-{}-{number}-{name}", me.pid, me.started));
@@ -78,12 +78,12 @@ impl Drop for Place {
     }
 }
 
-/// The ids of a user of this machine or of another system's root.
-pub(crate) fn user(root: &Path, name: &str) -> Option<User> {
+/// The ids of a user to lend to an engine, if we are root.
+pub(crate) fn user(name: &str) -> Option<User> {
     if !is_root() {
         return None;
     }
-    let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let fields: Vec<&str> = passwd.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
     Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
 }

@@ -80,7 +80,7 @@ impl Postgres {
 
     /// A folder that the server may use.
     pub(super) fn place(name: &str) -> Place {
-        Place::make(Path::new("/"), name, place::user(Path::new("/"), "postgres"))
+        Place::make(name, place::user("postgres"))
     }
 
     /// Where it listens.
