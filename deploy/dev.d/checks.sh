@@ -58,7 +58,7 @@ cmd_test() {
     with_engines
     test_urls
     STEP=0 STEPS=8
-    if [ $# = 0 ]; then STEPS=$((STEPS + 2)); fi
+    if [ $# = 0 ]; then STEPS=$((STEPS + 3)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
@@ -73,6 +73,7 @@ cmd_test() {
         step "tests" tests -- --skip chaos::suite
         step "tests on RabbitMQ 4" tests_on_4
         step "chaos" chaos
+        step "chaos on RabbitMQ 4" chaos_on_4 --only rabbitmq-killed --only queue-full --only poison
     fi
     if [ -x "$ROOT/tests/clients/run" ]; then step "real clients" clients; fi
     say "all passed in $((SECONDS - began)) s"
