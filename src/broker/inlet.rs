@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -18,6 +18,7 @@ use futures_util::{Stream, StreamExt};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 
 use super::session::Session;
@@ -26,6 +27,12 @@ use super::{BrokerError, Delivery, Queue, Topology};
 
 /// How often a missing tag is looked for; lapin queues deliveries in tag order, so once is enough.
 const ROUNDS: usize = 4;
+
+/// What the broker has sent must arrive before a consumer is cancelled: of a cancelled one it drops what is under way, and
+/// hands it out again only when the channel is closed. It has arrived when nothing more did for this long, …
+const QUIET: Duration = Duration::from_millis(50);
+/// … and without acknowledgements the prefetch ends the flow; this bounds it where the broker is slow.
+const QUIET_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a channel without consumers is looked at: nothing else would tell that it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -143,6 +150,7 @@ impl Inlet {
     /// # Errors
     /// The channel or its connection is gone. Not cancel-safe: close the inlet if it was cut short.
     pub async fn pause(&mut self) -> Result<(), BrokerError> {
+        timeout(QUIET_WITHIN, self.quiet()).await.unwrap_or(Ok(()))?;
         for source in &self.sources {
             let options = BasicCancelOptions::default();
             let cancelled = self.channel.basic_cancel(source.consumer.tag(), options);
@@ -193,6 +201,21 @@ impl Inlet {
         let closed = self.channel.close(200, "OK".into());
         if let Err(error) = self.session.within("channel.close", closed).await {
             tracing::debug!(%error, "channel not closed in good order");
+        }
+    }
+
+    /// Waits until nothing more arrives.
+    async fn quiet(&mut self) -> Result<(), BrokerError> {
+        loop {
+            let before = self.arrived.len();
+            let more = std::future::poll_fn(|cx| {
+                ready!(self.poll_arrived(cx))?;
+                if self.arrived.len() > before { Poll::Ready(Ok::<_, BrokerError>(())) } else { Poll::Pending }
+            });
+            match timeout(QUIET, more).await {
+                Ok(arrived) => arrived?,
+                Err(_) => return Ok(()),
+            }
         }
     }
 
