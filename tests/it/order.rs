@@ -62,11 +62,13 @@ fn draw(rng: &mut StdRng) -> Vec<Wish> {
             Wish { customer, event: EVENTS.choose(rng).unwrap(), mode, quantity: rng.random_range(1..=9), click }
         })
         .collect();
-    // What a draw might happen to lack: a follow-up with its deferred lead, and one of nobody.
-    for (customer, click, mode) in
-        [(0, Click::None, Mode::Async), (0, Click::Known(0, true), Mode::Deferred), (7, Click::None, Mode::Wait)]
-    {
-        wishes.push(Wish { customer, event: "Follow", mode, quantity: 2, click });
+    // What a draw might happen to lack: a follow-up of nobody, and for every customer who may have one a click, with a
+    // follow-up. Without, what follows up would stay parked for an hour.
+    wishes.push(Wish { customer: CLICKLESS, event: "Follow", mode: Mode::Wait, quantity: 2, click: Click::None });
+    for customer in 0..CLICKLESS {
+        for (click, mode) in [(Click::None, Mode::Async), (Click::Known(0, true), Mode::Deferred)] {
+            wishes.push(Wish { customer, event: "Follow", mode, quantity: 2, click });
+        }
     }
     wishes
 }
