@@ -11,7 +11,7 @@ use leadline::lead::{Ending, Mode, event_key};
 use super::books::{Books, Key, LeadRow};
 use crate::diary::{Entry, Kind};
 
-/// What is wrong with one entry; `excused` says that a worker was frozen about then.
+/// What is wrong with one entry; `excused` says that a worker may have been kept from its work about then.
 pub(super) fn faults(entry: &Entry, books: &Books, excused: bool) -> Vec<String> {
     let line = &entry.line;
     let row = line.lead_id.and_then(|id| books.row(id));

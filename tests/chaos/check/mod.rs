@@ -32,13 +32,13 @@ const STILL: Duration = Duration::from_millis(1200);
 pub(crate) struct Allowances {
     /// Identities of planted poison.
     pub(crate) poison: HashSet<String>,
-    /// When a worker was frozen: the known exception to promise 4.
-    pub(crate) frozen: Vec<(Instant, Instant)>,
+    /// When a worker may have kept a deferred lead for too long: the known exception to promise 4.
+    pub(crate) kept: Vec<(Instant, Instant)>,
 }
 
 impl Allowances {
     fn excuses(&self, entry: &Entry) -> bool {
-        self.frozen.iter().any(|(from, to)| entry.ended >= *from && entry.began <= *to)
+        self.kept.iter().any(|(from, to)| entry.ended >= *from && entry.began <= *to)
     }
 }
 
