@@ -30,6 +30,7 @@ pub(crate) struct Fleet {
     sticky: Arc<Mutex<Vec<(String, String)>>>,
     engines: [Engines; 2],
     folder: PathBuf,
+    queue_max_length: usize,
 }
 
 #[derive(Debug)]
@@ -58,9 +59,9 @@ pub(crate) struct Seen {
 impl Fleet {
     /// An empty fleet whose supervisor runs already; `engines` are those of the APIs and of the workers.
     #[expect(clippy::disallowed_methods, reason = "the supervisor ends with the suite's runtime")]
-    pub(crate) fn new(engines: [Engines; 2], folder: &Path) -> Self {
+    pub(crate) fn new(engines: [Engines; 2], folder: &Path, queue_max_length: usize) -> Self {
         let (slots, deaths, sticky) = (Arc::default(), Arc::default(), Arc::default());
-        let fleet = Self { slots, deaths, sticky, engines, folder: folder.to_owned() };
+        let fleet = Self { slots, deaths, sticky, engines, folder: folder.to_owned(), queue_max_length };
         let supervisor = fleet.clone();
         tokio::spawn(async move {
             loop {
@@ -130,6 +131,17 @@ impl Fleet {
             let stale = |slot: &&Slot| names.contains(&slot.name) && slot.incarnation <= slot.asked_at;
             let stale: Vec<&str> = slots.iter().filter(stale).map(|slot| slot.name.as_str()).collect();
             if stale.is_empty() { Ok(()) } else { Err(format!("{stale:?} were not started anew")) }
+        })
+        .await
+    }
+
+    /// Waits until dismissed processes have ended, with whatever they had in their hands.
+    pub(crate) async fn gone(&self, names: &[String], patience: Duration) -> Result<(), String> {
+        within(patience, || async {
+            let slots = self.slots.lock().unwrap();
+            let alive = slots.iter().filter(|slot| names.contains(&slot.name) && slot.process.is_some());
+            let alive: Vec<&str> = alive.map(|slot| slot.name.as_str()).collect();
+            if alive.is_empty() { Ok(()) } else { Err(format!("{alive:?} did not end")) }
         })
         .await
     }
@@ -216,6 +228,7 @@ impl Fleet {
             ("AMQP_URL".to_owned(), engines.amqp.clone()),
             ("LEADLINE__HTTP__LISTEN".to_owned(), slot.http.to_string()),
             ("LEADLINE__HTTP__METRICS_LISTEN".to_owned(), slot.metrics.to_string()),
+            ("LEADLINE__BROKER__QUEUE_MAX_LENGTH".to_owned(), self.queue_max_length.to_string()),
         ];
         environment.extend(SETTINGS.iter().map(|(key, value)| (format!("LEADLINE__{key}"), (*value).to_owned())));
         environment.extend(self.sticky.lock().unwrap().iter().cloned());

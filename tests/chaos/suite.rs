@@ -133,7 +133,7 @@ async fn world(args: &Args, ground: Result<Option<Ground>, String>, plan: Plan, 
         }
     };
     let kind = ground.kind;
-    let world = World::start(&folder.join(kind.as_str()), ground, plan.seed).await;
+    let world = World::start(&folder.join(kind.as_str()), ground, plan.seed, plan.time.is_some()).await;
     let faults: Vec<Fault> = wanted(args, kind).into_iter().filter(|f| world.ground.bears(f.name)).collect();
     let found = run(&world, &faults, plan).await;
     world.end();

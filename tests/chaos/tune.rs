@@ -23,3 +23,9 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 
 /// `worker.park_max` as above, in seconds: the longest that an accepted follow-up may be under way.
 pub(crate) const PARK_MAX_S: u64 = 25;
+
+/// What one shard queue holds before it refuses more: soon full in a short run; in a long one, what comes while no worker
+/// works for a minute.
+pub(crate) const fn queue_max_length(long: bool) -> usize {
+    if long { 6000 } else { 1200 }
+}

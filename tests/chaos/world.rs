@@ -29,6 +29,7 @@ use crate::process::Role;
 use crate::proxy::{Edge, Weather};
 use crate::queues::Queues;
 use crate::scrape::Readings;
+use crate::tune::queue_max_length;
 
 const APIS: usize = 2;
 const WORKERS: usize = 2;
@@ -104,11 +105,13 @@ pub(crate) struct World {
     pub(crate) allowances: Mutex<Allowances>,
     pub(crate) dice: Mutex<StdRng>,
     pub(crate) probes: reqwest::Client,
+    /// Of one shard queue.
+    pub(crate) queue_max_length: usize,
 }
 
 impl World {
     /// Starts the fleet on its ground, through the proxies, and waits until it serves.
-    pub(crate) async fn start(folder: &Path, ground: Ground, seed: u64) -> Self {
+    pub(crate) async fn start(folder: &Path, ground: Ground, seed: u64, long: bool) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let (amqp, direct) = {
             let (mut postgres, rabbit) = (ground.postgres.lock().await, ground.rabbit.lock().await);
@@ -123,7 +126,8 @@ impl World {
             .map(|(pg, mq)| Engines { database: through(pg, &direct), amqp: through(mq, &amqp[0]) });
         let database = through(&edges.books, &direct);
         let pool = migrated(&database).await;
-        let fleet = Fleet::new(engines, folder);
+        let queue_max_length = queue_max_length(long);
+        let fleet = Fleet::new(engines, folder, queue_max_length);
         let diary = Diary::at(&folder.join("diary.ndjson"));
         let tenants = Arc::new(tenants(&pool).await);
         for _ in 0..APIS {
@@ -150,6 +154,7 @@ impl World {
             client,
             tenants,
             probes,
+            queue_max_length,
         };
         world.up("the first start").await;
         world

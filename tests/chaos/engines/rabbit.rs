@@ -120,18 +120,6 @@ impl Rabbit {
         value.parse().unwrap_or_else(|_| panic!("{queue}: members {value}"))
     }
 
-    /// Lets the queues whose names contain this hold only so many messages, whatever they were declared with; or no longer.
-    pub(crate) async fn shorten(&self, queues: &str, length: Option<usize>) {
-        let expression = match length {
-            Some(length) => format!(
-                "ok = rabbit_policy:parse_set(<<\"/\">>, <<\"short\">>, <<\"{queues}\">>, \
-                 <<\"{{\\\"max-length\\\": {length}}}\">>, <<\"0\">>, <<\"queues\">>, <<\"chaos\">>)."
-            ),
-            None => "ok = rabbit_policy:delete(<<\"/\">>, <<\"short\">>, <<\"chaos\">>).".to_owned(),
-        };
-        self.ask(&expression).await;
-    }
-
     /// A real memory alarm, on or off: every publishing connection of the cluster is blocked.
     pub(crate) async fn memory_alarm(&self, on: bool) {
         let limit = if on { "0.00000001" } else { "0.6" };

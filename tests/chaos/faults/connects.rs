@@ -46,7 +46,7 @@ async fn in_vain(world: &World, weather: Weather) -> Evidence {
     let engines = Engines { database: through(&pg, &world.database), amqp: through(&mq, &world.queues.urls[0]) };
     let folder = world.folder.join(format!("{weather:?}").to_lowercase());
     crate::process::fresh_folder(&folder);
-    let fleet = Fleet::new([engines.clone(), engines], &folder);
+    let fleet = Fleet::new([engines.clone(), engines], &folder, world.queue_max_length);
     let quick = ["RECONNECT_MIN", "RECONNECT_MAX", "CONNECT_TIMEOUT"].map(|key| format!("LEADLINE__BROKER__{key}"));
     let once: Vec<(&str, String)> = quick.iter().map(|key| (key.as_str(), "40ms".to_owned())).collect();
     let name = fleet.add(Role::Worker, &once);

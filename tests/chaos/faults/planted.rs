@@ -23,9 +23,6 @@ use crate::process::Role;
 use crate::queues::Planted;
 use crate::world::World;
 
-/// What one shard queue holds before it refuses more.
-const SHORT: usize = 500;
-
 const CRASHING: &str = "crashes-the-process";
 
 /// What is planted.
@@ -138,11 +135,12 @@ async fn full(world: &World, span: &mut Span) -> Evidence {
     let names = world.fleet.names(Role::Worker);
     span.begins();
     names.iter().for_each(|name| world.fleet.dismiss(name));
-    world.ground.rabbit.lock().await.shorten("leads.v1.s0", Some(SHORT)).await;
+    // While they stop they take a few thousand more, and work them off.
+    world.fleet.gone(&names, Duration::from_secs(12)).await?;
     // Enough for four shards, wherever the customers fall.
     let wishes: Vec<Wish> = world.draw(|dice| {
         let mut one = || wish(format!("filler-{:016x}", dice.random::<u64>()), "Fill", Mode::Async, None, 1);
-        let mut wishes: Vec<Wish> = (0..SHORT * 5).map(|_| one()).collect();
+        let mut wishes: Vec<Wish> = (0..world.queue_max_length * 9 / 2).map(|_| one()).collect();
         wishes.iter_mut().for_each(|wish| wish.click = Some(tenant.click(dice)));
         wishes
     });
@@ -155,7 +153,6 @@ async fn full(world: &World, span: &mut Span) -> Evidence {
     let refused = nacked.bites(20.0, "publishes refused").await;
     pause(Duration::from_millis(500)).await;
     names.iter().for_each(|name| world.fleet.recall(name));
-    world.ground.rabbit.lock().await.shorten("leads.v1.s0", None).await;
     span.ends();
     if direct.grown() > 0.0 {
         return Err(format!("{} leads went the direct path", direct.grown()));
