@@ -101,16 +101,20 @@ impl Problem {
         self
     }
 
-    /// Adds `Retry-After`: whole seconds, rounded up, at least one.
+    /// Adds `Retry-After`.
     fn retry_after(self, after: Duration) -> Self {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        self.header(&RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        self.header(&RETRY_AFTER, HeaderValue::from(whole_seconds(after)))
     }
 
     pub(super) fn header(mut self, name: &HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().insert(name, value);
         self
     }
+}
+
+/// Whole seconds, rounded up, at least one: who waits so long has waited enough.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 impl From<Fault> for Problem {

@@ -25,7 +25,7 @@ use super::visitor::Peer;
 use super::wire::{Progress, Wire};
 use crate::config;
 use crate::lifecycle::Stop;
-use crate::telemetry::{IntGauge, Metrics};
+use crate::telemetry::{Metrics, Raised};
 
 /// After a failed accept (out of file descriptors, mostly): time for connections to end.
 const BREATHER: Duration = Duration::from_millis(50);
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: &config::Http,
                 tracing::debug!(told, "connection turned away: too many are open");
             }
             Ok((stream, peer)) => {
-                let open = Counted::new(&open);
+                let open = Raised::by(1, open.clone());
                 let connection = connection(stream, peer, router.clone(), protocol.clone(), config, stop.clone());
                 connections.spawn(async move {
                     connection.await;
@@ -73,22 +73,6 @@ pub async fn serve(listener: TcpListener, router: Router, config: &config::Http,
         report(ended);
     }
     connections.shutdown().await;
-}
-
-/// One more in a gauge, however its task ends.
-struct Counted(IntGauge);
-
-impl Counted {
-    fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

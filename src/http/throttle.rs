@@ -21,6 +21,7 @@ use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
 
 use super::Problem;
+use super::problem::whole_seconds;
 use crate::config;
 use crate::store::KeyHash;
 
@@ -97,8 +98,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limit<K> {
             return Ok(());
         };
         let wait = not_until.wait_time_from(MonotonicClock.now());
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let reset = Utc::now().timestamp().saturating_add(i64::try_from(seconds.max(1)).unwrap_or(i64::MAX));
+        let reset = Utc::now().timestamp().saturating_add(i64::try_from(whole_seconds(wait)).unwrap_or(i64::MAX));
         Err(Problem::too_many(wait)
             .header(&LIMIT, HeaderValue::from(self.quota.burst_size().get()))
             .header(&REMAINING, HeaderValue::from(0))

@@ -26,7 +26,7 @@ use crate::lifecycle::{Tasks, fault};
 use crate::record::{Limits, Recorder};
 use crate::reply::{Listener, Reply, Waiters};
 use crate::store::{Question, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Raised};
 
 /// How long a request waits for the reply queue to be opened while the broker serves.
 const OPENING: Duration = Duration::from_secs(1);
@@ -97,13 +97,12 @@ impl Intake {
     /// Tracks one lead; `arrived` is when its request did. Cancel-safe: what was published stays so.
     pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
         let mode = lead.mode.as_str();
-        self.metrics.in_flight.with_label_values(&[] as &[&str]).inc();
-        let gauge = Decrement(&self.metrics);
+        let under_way = Raised::by(1, self.metrics.in_flight.with_label_values(&[] as &[&str]));
         let answer = match self.permits.take(workspace_id) {
             None => unavailable(Uuid::now_v7()),
             Some(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
-        drop(gauge);
+        drop(under_way);
         let said = match (&answer.outcome, answer.ending) {
             (Ok(_), Some(Ending::Duplicate)) => "duplicate",
             (Ok(_), _) => "accepted",
@@ -245,15 +244,6 @@ enum NotSent {
     Away,
     /// Overload, or no verdict in time: 503.
     Refused,
-}
-
-/// Lowers the gauge however the request ends, a vanished caller included.
-struct Decrement<'a>(&'a Metrics);
-
-impl Drop for Decrement<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.with_label_values(&[] as &[&str]).dec();
-    }
 }
 
 fn unavailable(lead_id: Uuid) -> Answer {

@@ -9,5 +9,5 @@ mod raised;
 
 pub use logs::{LogError, init};
 pub use metrics::{Kind, Metrics, SPECS, Spec, markdown_table};
-pub use prometheus::{Error as MetricsError, IntGauge};
+pub use prometheus::Error as MetricsError;
 pub use raised::Raised;

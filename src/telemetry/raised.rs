@@ -1,4 +1,5 @@
-//! A gauge that counts what is under way: raised while somebody works on it, lowered on every way out.
+//! A gauge that counts what is under way: raised while somebody works on it, lowered on every way out,
+//! that of a future dropped half-way included.
 //!
 //! **Invariant:** what a guard added it takes away, once.
 

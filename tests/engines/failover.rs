@@ -27,6 +27,15 @@ async fn store(pair: &mut PostgresPair) -> Store {
     store
 }
 
+/// A fresh pair, and a store whose schema is up to date.
+async fn migrated(test: &str) -> (PostgresPair, Store) {
+    let mut pair = PostgresPair::start(&logs(test)).await;
+    pair.primary().execute("postgres", "CREATE DATABASE leadline").await;
+    let store = store(&mut pair).await;
+    migrate(&store).await.unwrap();
+    (pair, store)
+}
+
 /// Commits a row, whatever it takes.
 async fn commit(store: &Store, name: &str) {
     eventually(name, || async {
@@ -65,10 +74,7 @@ async fn rows(pair: &mut PostgresPair) -> usize {
 
 #[tokio::test]
 async fn commits_go_on_at_the_standby_when_the_primary_dies_or_freezes() {
-    let mut pair = PostgresPair::start(&logs("failover")).await;
-    pair.primary().execute("postgres", "CREATE DATABASE leadline").await;
-    let store = store(&mut pair).await;
-    migrate(&store).await.unwrap();
+    let (mut pair, store) = migrated("failover").await;
     let (watching, promoted_long_ago, mut count) = (Stop::new(), Stop::new(), 0);
     let work = async {
         for fault in ["killed", "frozen"] {
@@ -105,10 +111,7 @@ async fn commits_go_on_at_the_standby_when_the_primary_dies_or_freezes() {
 
 #[tokio::test]
 async fn a_primary_alone_commits_nothing_until_its_standby_is_back() {
-    let mut pair = PostgresPair::start(&logs("alone")).await;
-    pair.primary().execute("postgres", "CREATE DATABASE leadline").await;
-    let store = store(&mut pair).await;
-    migrate(&store).await.unwrap();
+    let (mut pair, store) = migrated("alone").await;
     pair.standby().kill9();
     let alone = store.probe("test").await;
     assert!(matches!(alone, Err(StoreError::Silent("a COMMIT"))), "{alone:?}");

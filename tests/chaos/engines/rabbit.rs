@@ -182,7 +182,7 @@ impl Rabbit {
     }
 
     /// Waits until every node that runs serves and sees all others that run.
-    pub(crate) async fn whole(&self) {
+    async fn whole(&self) {
         join_all(self.nodes.iter().filter(|node| node.runs()).map(|node| self.serves(node))).await;
     }
 

@@ -155,8 +155,6 @@ async fn frozen(world: &World, span: &mut Span) -> Evidence {
     pause(Duration::from_millis(300)).await;
     world.fleet.signal(name, "CONT");
     span.ends();
-    let until = Instant::now() + Duration::from_secs(3);
-    world.allowances.lock().unwrap().kept.push((from, until));
     match bitten {
         Ok(()) => Ok(format!("frozen {:.1} s, {} redelivered, then woken", from.elapsed().as_secs_f64(), back.grown())),
         Err(()) => Err("nothing was redelivered".to_owned()),
