@@ -166,7 +166,8 @@ impl Ground<'_> {
     async fn worker(&self, lanes: &mut Tasks, ground: &mut Tasks) -> Result<(), StartError> {
         let store = self.store("worker", worker::connections(&self.config.worker), ground).await?;
         let (link, publisher, metrics) = (self.link.clone(), self.publisher.clone(), self.metrics.clone());
-        worker::start(&worker::Bench { link, publisher, store, metrics }, &self.config.worker, lanes);
+        let (bench, patience) = (worker::Bench { link, publisher, store, metrics }, self.config.intake.wait_timeout);
+        worker::start(&bench, &self.config.worker, patience, lanes, ground);
         Ok(())
     }
 

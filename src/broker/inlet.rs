@@ -48,6 +48,7 @@ pub struct Inlet {
     sources: Vec<Source>,
     arrived: VecDeque<Delivery>,
     tags: Tags,
+    prefetch: u16,
     generation: u32,
     _held: Arc<DropGuard>,
 }
@@ -67,9 +68,6 @@ impl Inlet {
         held: Arc<DropGuard>,
     ) -> Result<Self, BrokerError> {
         let channel = session.channel().await?;
-        // Per consumer, not per channel: quorum queues refuse the latter.
-        let qos = channel.basic_qos(prefetch, BasicQosOptions { global: false });
-        session.within("basic.qos", qos).await?;
         let mut inlet = Self {
             session,
             channel,
@@ -78,9 +76,11 @@ impl Inlet {
             sources: Vec::new(),
             arrived: VecDeque::new(),
             tags: Tags::new(),
+            prefetch,
             generation: 0,
             _held: held,
         };
+        inlet.set_prefetch().await?;
         inlet.resume().await?;
         Ok(inlet)
     }
@@ -118,6 +118,27 @@ impl Inlet {
     #[must_use]
     pub fn arrived(&self) -> usize {
         self.arrived.len()
+    }
+
+    /// Asks the broker something and returns the highest tag that came before its answer: what it has sent on this channel so
+    /// far is in our hands then, if it was not lost on the way. A connection that carries nothing any more shows here too.
+    ///
+    /// # Errors
+    /// The channel or its connection is gone, or silent for `broker.rpc_timeout`: every delivery taken from it is void.
+    pub async fn caught_up(&mut self) -> Result<u64, BrokerError> {
+        self.set_prefetch().await?;
+        std::future::poll_fn(|cx| match self.poll_arrived(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await?;
+        Ok(self.arrived.back().map_or(self.tags.next() - 1, |last| last.tag))
+    }
+
+    /// The highest tag below which everything is settled, itself included; 0 if nothing is.
+    #[must_use]
+    pub fn settled_through(&self) -> u64 {
+        self.tags.settled_through()
     }
 
     /// Acknowledges settled deliveries: the unbroken run from the lowest unsettled tag at once, the
@@ -196,12 +217,20 @@ impl Inlet {
     }
 
     /// Closes the channel while its consumers live, so that unsettled deliveries go back to their
-    /// places at once.
-    pub async fn close(self) {
+    /// places at once. Returns whether the broker said that it is closed; otherwise they go back when it notices.
+    pub async fn close(self) -> bool {
         let closed = self.channel.close(200, "OK".into());
-        if let Err(error) = self.session.within("channel.close", closed).await {
+        let closed = self.session.within("channel.close", closed).await;
+        if let Err(error) = &closed {
             tracing::debug!(%error, "channel not closed in good order");
         }
+        closed.is_ok()
+    }
+
+    /// Per consumer, not per channel: quorum queues refuse the latter.
+    async fn set_prefetch(&self) -> Result<(), BrokerError> {
+        let qos = self.channel.basic_qos(self.prefetch, BasicQosOptions { global: false });
+        self.session.within("basic.qos", qos).await
     }
 
     /// Waits until nothing more arrives.

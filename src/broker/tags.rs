@@ -38,6 +38,11 @@ impl Tags {
         self.highest.saturating_add(1)
     }
 
+    /// The highest tag below which, itself included, everything is settled.
+    pub(super) fn settled_through(&self) -> u64 {
+        self.lowest.saturating_sub(1)
+    }
+
     /// Notes that a tag was handed out.
     pub(super) fn hand_out(&mut self, tag: u64) {
         self.highest = self.highest.max(tag);
@@ -76,8 +81,11 @@ mod tests {
     #[test]
     fn an_unbroken_run_is_one_acknowledgement() {
         let mut tags = handed_out(5);
+        assert_eq!(tags.settled_through(), 0);
         assert_eq!(tags.settle(&[3, 1, 2]), acks(Some(3), &[]));
+        assert_eq!(tags.settled_through(), 3);
         assert_eq!(tags.settle(&[5, 4]), acks(Some(5), &[]));
+        assert_eq!(tags.settled_through(), 5);
     }
 
     #[test]
@@ -85,6 +93,7 @@ mod tests {
         let mut tags = handed_out(6);
         assert_eq!(tags.settle(&[1, 3, 4]), acks(Some(1), &[3, 4]));
         assert_eq!(tags.settle(&[6]), acks(None, &[6]));
+        assert_eq!(tags.settled_through(), 1);
         // 3 and 4 are acknowledged already, so the run must not name 4.
         assert_eq!(tags.settle(&[2]), acks(Some(2), &[]));
         assert_eq!(tags.settle(&[5]), acks(Some(5), &[]));

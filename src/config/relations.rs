@@ -48,7 +48,7 @@ fn deadlines(config: &Config) -> Vec<Rule> {
 
 /// What lets a lane make progress.
 fn lanes(config: &Config) -> Vec<Rule> {
-    let Config { http, worker, .. } = config;
+    let Config { http, broker, worker, .. } = config;
     vec![
         (
             usize::from(worker.prefetch) >= worker.batch,
@@ -67,6 +67,10 @@ fn lanes(config: &Config) -> Vec<Rule> {
         (
             worker.backoff_max < worker.follow_up_wait,
             "worker.backoff_max must be shorter than worker.follow_up_wait: a follow-up is not given up while a lane that holds its deferred lead pauses",
+        ),
+        (
+            worker.lost_after > broker.heartbeat * 3 + worker.follow_up_wait,
+            "worker.lost_after must be longer than three times broker.heartbeat and worker.follow_up_wait together: until then RabbitMQ may not know that a worker is gone",
         ),
         (worker.follow_up_wait <= worker.park_max, "worker.follow_up_wait must not exceed worker.park_max"),
         (

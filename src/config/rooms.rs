@@ -104,6 +104,8 @@ pub struct Worker {
     #[serde(with = "humantime_serde")]
     pub hold_max: Duration,
     #[serde(with = "humantime_serde")]
+    pub lost_after: Duration,
+    #[serde(with = "humantime_serde")]
     pub follow_up_wait: Duration,
     #[serde(with = "humantime_serde")]
     pub park_max: Duration,

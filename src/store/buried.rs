@@ -80,27 +80,6 @@ impl Store {
         let done = sqlx::query!("DELETE FROM attempts WHERE identity = ANY($1::text[])", identities).execute(&pool);
         self.patiently("forgotten attempts", done).await.map(|_| ())
     }
-
-    /// Proves that `PostgreSQL` takes writes and commits them: a read-only standby answers reads and refuses this, and a primary
-    /// that lost its synchronous standby never answers the COMMIT.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it does not, or not in time.
-    pub async fn probe(&self, name: &str) -> Result<(), StoreError> {
-        let name = name.to_owned();
-        self.write(move |connection| {
-            Box::pin(async move {
-                sqlx::query!(
-                    "INSERT INTO probes (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET probed_at = now()",
-                    name,
-                )
-                .execute(connection)
-                .await
-            })
-        })
-        .await
-        .map(|_| ())
-    }
 }
 
 impl Tx {

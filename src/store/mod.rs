@@ -16,6 +16,7 @@ mod endings;
 mod arrivals;
 mod leads;
 mod parked;
+mod horizons;
 mod buried;
 mod workspaces;
 mod domains;

@@ -127,7 +127,8 @@ impl Tx {
         Ok(rows)
     }
 
-    /// Takes out at most `most` leads whose time is up and whose customer still has no click.
+    /// Takes out at most `most` leads whose time is up and whose customer still has no click. Time is up when every
+    /// worker has settled what it was sent until then: until that is certain, one of them may hold the customer's click.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -137,7 +138,9 @@ impl Tx {
             "DELETE FROM parked_leads WHERE (workspace_id, id) IN (
                 SELECT p.workspace_id, p.id
                 FROM parked_leads p
-                WHERE p.expires_at <= now() AND NOT EXISTS (
+                WHERE p.expires_at <= now()
+                AND p.expires_at <= (SELECT min(horizon) FROM horizons WHERE counts_until > now())
+                AND NOT EXISTS (
                     SELECT FROM customers c WHERE c.workspace_id = p.workspace_id
                     AND c.external_id = p.customer_external_id AND c.click_id IS NOT NULL OFFSET 0)
                 ORDER BY p.expires_at LIMIT $1

@@ -1,9 +1,9 @@
 //! Holding: the world fails, so the lane stops and keeps what it has.
 //!
 //! Nothing is received while a batch is held, so the prefetch bounds what waits here. Attempts follow
-//! with growing delays. After `hold_max`, or when a stop is asked for, the lane gives up and its channel is
-//! closed, which hands the deliveries to another; it consumes again when a probe write commits, so one
-//! outage costs a message at most one redelivery per lane. The consumer is not cancelled meanwhile, although
+//! with growing delays. After `hold_max`, when a stop is asked for, or when the process cannot report its horizon
+//! ([`super::horizon`]), the lane gives up and its channel is closed, which hands the deliveries to another; it consumes
+//! again when a report was taken, which is a write, so one outage costs a message at most one redelivery per lane. The consumer is not cancelled meanwhile, although
 //! that would make it one in all: when a node of the cluster is lost, a quorum queue hands out anew what
 //! consumers on that node held, but not what *cancelled* ones held. That stays out of reach until the node is
 //! back, and follow-ups of a deferred lead among it would be refused.
@@ -54,15 +54,5 @@ impl Lane {
         }
         tracing::warn!(lane = self.name, "held for hold_max, giving the deliveries back");
         Err(GaveUp)
-    }
-
-    /// Waits until a probe write commits, or a stop is asked for.
-    pub(super) async fn until_postgres_writes(&self) {
-        let mut delays = Delays::new(self.config.backoff_min, self.config.backoff_max);
-        while self.bench.store.probe(self.name).await.is_err() {
-            if self.stop.unless_asked(sleep(delays.next())).await.is_none() {
-                return;
-            }
-        }
     }
 }

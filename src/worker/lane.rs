@@ -6,11 +6,12 @@
 //! **Invariant:** whatever a lane holds when its channel goes away is void; the broker hands it out again.
 
 use chrono::Utc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 use uuid::Uuid;
 
 use super::Bench;
 use super::hold::GaveUp;
+use super::horizon::{Marks, Post, Rest};
 use super::inbox::{Condemned, Inbox, Readable, grave, sort};
 use super::pressure::Pressure;
 use super::tell;
@@ -28,6 +29,7 @@ pub(super) struct Lane {
     pub(super) helps: bool,
     pub(super) pressure: Pressure,
     pub(super) queues: Vec<Queue>,
+    pub(super) post: Post,
     pub(super) bench: Bench,
     pub(super) recorder: Recorder,
     pub(super) config: config::Worker,
@@ -64,51 +66,78 @@ impl Lane {
             match opened {
                 Ok(inlet) => {
                     delays.reset();
-                    self.serve(inlet, &mut innocent).await;
+                    let (rest, gave_up) = self.serve(inlet, &mut innocent).await;
+                    self.post.let_go(rest);
+                    if gave_up {
+                        self.stop.unless_asked(self.post.heard_anew()).await;
+                        self.forgive(&mut innocent).await;
+                    }
                 }
-                Err(error) => tracing::debug!(lane = self.name, %error, "no channel"),
+                Err(error) => {
+                    self.post.let_go(Rest::Lost);
+                    tracing::debug!(lane = self.name, %error, "no channel");
+                }
             }
             self.stop.unless_asked(sleep(delays.next())).await;
         }
+        // The stop may have come while a channel was being opened.
+        self.post.let_go(Rest::Lost);
     }
 
     async fn open(&self) -> Result<Inlet, BrokerError> {
         if self.helps {
             self.pressure.felt().await;
         }
+        self.post.heard().await;
+        self.post.opening();
         self.bench.link.open(&self.queues, self.config.prefetch).await
     }
 
-    async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) {
+    /// Serves one channel to its end; returns what became of the rest, and whether it ended because of `PostgreSQL`.
+    async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) -> (Rest, bool) {
+        let mut marks = Marks::new(&self.post, self.config.sweep_every);
         loop {
-            let mut deliveries = Vec::new();
-            let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
-            let worked = match self.stop.unless_asked(received).await {
-                None => return self.leave(inlet, innocent).await,
-                Some(Ok(())) => self.work(&mut inlet, deliveries, innocent).await,
-                Some(Err(error)) => Err(error.into()),
+            let round = self.round(&mut inlet, &mut marks, innocent);
+            let worked = tokio::select! {
+                worked = round => worked,
+                () = self.post.silent() => Err(LetGo::GaveUp),
             };
             match worked {
-                Ok(()) if self.helps && self.pressure.is_over() => return self.leave(inlet, innocent).await,
+                Ok(()) if self.stop.is_asked() || (self.helps && self.pressure.is_over()) => {
+                    return (self.leave(inlet, innocent).await, false);
+                }
                 Ok(()) => {}
                 Err(LetGo::Broken(error)) => {
                     tracing::info!(lane = self.name, %error, "the channel is gone, opening another");
-                    return inlet.close().await;
+                    return (closed(inlet).await, false);
                 }
-                Err(LetGo::GaveUp) => {
-                    inlet.close().await;
-                    self.until_postgres_writes().await;
-                    return self.forgive(innocent).await;
-                }
+                Err(LetGo::GaveUp) => return (closed(inlet).await, true),
             }
         }
     }
 
-    async fn leave(&self, mut inlet: Inlet, innocent: &mut Vec<String>) {
-        if let Err(error) = self.finish(&mut inlet, innocent).await {
+    /// Works on what has arrived, and returns after `sweep_every` if nothing does.
+    async fn round(&self, inlet: &mut Inlet, marks: &mut Marks, innocent: &mut Vec<String>) -> Result<(), LetGo> {
+        marks.keep(inlet).await?;
+        let mut deliveries = Vec::new();
+        let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
+        match self.stop.unless_asked(timeout_at(marks.due(), received)).await {
+            Some(Ok(received)) => received?,
+            Some(Err(_)) | None => return Ok(()),
+        }
+        self.work(inlet, deliveries, innocent).await
+    }
+
+    async fn leave(&self, mut inlet: Inlet, innocent: &mut Vec<String>) -> Rest {
+        let finished = tokio::select! {
+            finished = self.finish(&mut inlet, innocent) => finished,
+            () = self.post.silent() => Err(LetGo::GaveUp),
+        };
+        if let Err(error) = &finished {
             tracing::debug!(lane = self.name, ?error, "leaving with deliveries in hand");
         }
-        inlet.close().await;
+        let rest = closed(inlet).await;
+        if finished.is_ok() && rest == Rest::Returned { Rest::None } else { rest }
     }
 
     /// What was handed out before is worked off: giving it back would count a redelivery.
@@ -189,4 +218,8 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+async fn closed(inlet: Inlet) -> Rest {
+    if inlet.close().await { Rest::Returned } else { Rest::Lost }
 }

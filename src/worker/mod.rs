@@ -8,10 +8,13 @@
 mod pressure;
 mod lane;
 mod inbox;
+mod horizon;
 mod hold;
 mod suspect;
 mod tell;
 mod sweep;
+
+use std::time::Duration;
 
 use crate::broker::{Link, Publisher, Queue};
 use crate::config;
@@ -20,6 +23,7 @@ use crate::lifecycle::Tasks;
 use crate::record::{Limits, Recorder};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use horizon::Reporter;
 use lane::Lane;
 use pressure::Pressure;
 
@@ -36,14 +40,16 @@ pub struct Bench {
     pub metrics: Metrics,
 }
 
-/// Connections the lanes of a configuration need at once: one each, one for the sweep, one spare.
+/// Connections the lanes of a configuration need at once: one each, one for the sweep, one for the horizon.
 #[must_use]
 pub fn connections(config: &config::Worker) -> u32 {
     u32::try_from(config.lanes + config.wait_lanes + 2).unwrap_or(u32::MAX)
 }
 
-/// Starts the lanes, the burier of the dead queue, and the sweep of parked leads.
-pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
+/// Starts the lanes, the burier of the dead queue, and the sweep of parked leads. `patience`: how long a caller waits for
+/// an answer at most. `ground`: what is stopped only when the lanes have ended.
+pub fn start(bench: &Bench, config: &config::Worker, patience: Duration, tasks: &mut Tasks, ground: &mut Tasks) {
+    let mut reporter = Reporter::new(config, patience);
     let limits = Limits { follow_up_wait: config.follow_up_wait, park_max: config.park_max };
     let recorder = Recorder::new(&bench.store, limits, &bench.metrics);
     let shards: Vec<Queue> = (0..SHARDS).map(Queue::Shard).collect();
@@ -60,6 +66,7 @@ pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
                 helps: n > 0,
                 pressure: pressure.clone(),
                 queues: queues.clone(),
+                post: reporter.post(),
                 bench: bench.clone(),
                 recorder: recorder.clone(),
                 config: config.clone(),
@@ -68,6 +75,8 @@ pub fn start(bench: &Bench, config: &config::Worker, tasks: &mut Tasks) {
             tasks.spawn("lane", lane.run());
         }
     }
+    let stop = ground.stop().clone();
+    ground.spawn("horizon", reporter.run(bench.store.clone(), stop));
     let stop = tasks.stop().clone();
     tasks.spawn("sweep", sweep::run(bench.clone(), recorder, config.clone(), stop));
 }

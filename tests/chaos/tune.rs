@@ -12,6 +12,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("BROKER__RECONNECT_MAX", "500ms"),
     ("WORKER__BACKOFF_MAX", "500ms"),
     ("WORKER__HOLD_MAX", "4s"),
+    ("WORKER__LOST_AFTER", "9s"),
     ("WORKER__PARK_MAX", "25s"),
     ("STORE__ACQUIRE_TIMEOUT", "1s"),
     ("STORE__STATEMENT_TIMEOUT", "3s"),

@@ -72,6 +72,73 @@ async fn a_follow_up_overtaking_its_deferred_lead_is_not_refused() {
     house.finish().await;
 }
 
+/// Starts a worker that takes one message at a time; the customer's row is locked, so it keeps his deferred lead.
+async fn keep_deferred(house: &mut Harness, click: &str, customer: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    (house.config.worker.batch, house.config.worker.prefetch) = (1, 1);
+    house.add_worker().await;
+    let mut blocker = house.pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO customers (workspace_id, external_id, id, name) VALUES ($1, $2, $3, 'nobody yet')")
+        .bind(house.workspace.id)
+        .bind(customer)
+        .bind(uuid::Uuid::now_v7())
+        .execute(&mut *blocker)
+        .await
+        .unwrap();
+    house.track(&deferred(click, customer)).await.ok();
+    eventually("a worker with the deferred lead in its hands", || async {
+        let in_hand = house.in_hand().await;
+        holds(in_hand == 1, in_hand)
+    })
+    .await;
+    blocker
+}
+
+#[tokio::test]
+async fn a_follow_up_is_not_refused_while_another_worker_has_its_deferred_lead() {
+    let mut house = Harness::without_worker_tuned(|config| {
+        config.worker.follow_up_wait = Duration::from_millis(500);
+        config.worker.backoff_max = Duration::from_millis(200);
+        config.store.lock_timeout = Duration::from_secs(10);
+    })
+    .await;
+    let (click, customer) = (house.click().await, somebody());
+    let blocker = keep_deferred(&mut house, &click, &customer).await;
+    house.add_worker().await;
+    let free = async {
+        let parked = || async { holds(house.count("parked_leads").await == 1, ()) };
+        eventually("a parked follow-up", parked).await;
+        stays(Duration::from_secs(3), "parked", || async { parked().await.is_ok() }).await;
+        blocker.rollback().await.unwrap();
+    };
+    let body = follow_up(&customer, "wait");
+    let (answer, ()) = futures_util::future::join(house.track(&body), free).await;
+    assert_eq!(answer.ended("recorded").body["click"]["id"], click.as_str());
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn a_follow_up_is_not_refused_before_a_worker_that_vanished_counts_as_dead() {
+    let mut house = Harness::without_worker_tuned(|config| {
+        config.worker.follow_up_wait = Duration::from_millis(500);
+        config.worker.backoff_max = Duration::from_millis(200);
+        config.broker.heartbeat = Duration::from_secs(1);
+        config.worker.lost_after = Duration::from_secs(4);
+    })
+    .await;
+    house.add_worker().await;
+    house.kill_worker().await;
+    let killed = Instant::now();
+    house.add_worker().await;
+    house.track(&follow_up(&somebody(), "wait")).await.refused(400, "bad_request", NOBODY);
+    assert!(killed.elapsed() > Duration::from_secs(3), "refused after {:?}", killed.elapsed());
+    house.stop_worker().await;
+    house.add_worker().await;
+    let stopped = Instant::now();
+    house.track(&follow_up(&somebody(), "wait")).await.refused(400, "bad_request", NOBODY);
+    assert!(stopped.elapsed() < Duration::from_secs(3), "refused after {:?}", stopped.elapsed());
+    house.finish().await;
+}
+
 #[tokio::test]
 async fn a_follow_up_that_came_first_is_parked_and_recorded_with_its_customers_click() {
     let house = Harness::start().await;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use leadline::config::Config;
 use leadline::lifecycle::{Condition, Engine, Health, Stop};
-use leadline::store::Store;
+use leadline::store::{Store, StoreError};
 use leadline::telemetry::Metrics;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::harness::eventually::{eventually, holds};
 use crate::harness::track::{lead, somebody, with};
@@ -23,6 +24,11 @@ fn after_nobody(config: &mut Config, more: &[&str]) {
     let urls: Vec<&str> = ["postgres://nobody:secret@127.0.0.1:1/x"].into_iter().chain(more.iter().copied()).collect();
     config.store.url = SecretString::from(format!("{}, {own}", urls.join(",")));
     config.store.acquire_timeout = Duration::from_secs(1);
+}
+
+/// One committed write, or why there is none.
+async fn write(store: &Store) -> Result<(), StoreError> {
+    store.report(Uuid::now_v7(), None, Duration::ZERO).await.map(|_| ())
 }
 
 async fn set_read_only(house: &Harness, on: bool) {
@@ -48,7 +54,7 @@ async fn a_server_that_turns_read_only_is_away_until_it_writes_again() {
     let house = Harness::empty(|config| config.store.acquire_timeout = Duration::from_secs(1)).await;
     let (health, metrics) = (Health::default(), Metrics::new().unwrap());
     let store = Store::connect(&house.config.store, "test", 3, &health, &metrics).unwrap();
-    store.probe("test").await.unwrap();
+    write(&store).await.unwrap();
     set_read_only(&house, true).await;
     // Sessions keep the setting they began with; those of a server that became a standby were all cut.
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -57,12 +63,12 @@ async fn a_server_that_turns_read_only_is_away_until_it_writes_again() {
     let stop = Stop::default();
     let work = async {
         eventually("a refusal", || async {
-            let refused = store.ping().await.is_err() && store.probe("test").await.is_err();
+            let refused = store.ping().await.is_err() && write(&store).await.is_err();
             holds(refused && health.of(Engine::Postgres) == Condition::Away, health.of(Engine::Postgres))
         })
         .await;
         set_read_only(&house, false).await;
-        eventually("writes again", || store.probe("test")).await;
+        eventually("writes again", || write(&store)).await;
         stop.ask();
     };
     futures_util::future::join(work, store.watch(&stop)).await;
@@ -84,13 +90,13 @@ async fn a_pool_that_hangs_on_a_server_that_vanished_is_replaced() {
     .await;
     let (health, metrics) = (Health::default(), Metrics::new().unwrap());
     let store = Store::connect(&house.config.store, "test", 2, &health, &metrics).unwrap();
-    store.probe("test").await.unwrap();
+    write(&store).await.unwrap();
     house.postgres.blackhole();
     let stop = Stop::default();
     let work = async {
         // The proxy stays silent: only another connection, on the second address, can answer.
-        eventually("a write on the other address", || store.probe("test")).await;
-        store.probe("test").await.unwrap();
+        eventually("a write on the other address", || write(&store)).await;
+        write(&store).await.unwrap();
         stop.ask();
     };
     futures_util::future::join(work, store.watch(&stop)).await;
