@@ -14,7 +14,7 @@ use crate::check;
 use crate::clock::pause;
 use crate::diary::Kind;
 use crate::faults::{Fault, Span};
-use crate::load::Load;
+use crate::load::{Load, Pace};
 use crate::report::{self, Done, Line};
 use crate::world::World;
 
@@ -27,14 +27,11 @@ const RECOVERY: Duration = Duration::from_secs(40);
 
 /// How long the most that a world bears is measured, after as long a start.
 const PEAK: Duration = Duration::from_secs(8);
-/// More than any machine answers, so that the load is held back by the answers alone.
-const BEYOND: f64 = 50_000.0;
+/// More than any machine answers, so that the load is held back by the answers alone, with so many journeys under way that
+/// both engines get their batches and nobody has to wait for long.
+const BEYOND: Pace = Pace { rate: 50_000.0, most: 128 };
 /// Of the peak, in a long run.
 const SHARE: f64 = 0.7;
-/// Faults in which one lane may be frozen, be kept from PostgreSQL, or die again and again, while another goes on: the known
-/// exception to promise 4. It lasts a little longer than the fault.
-const KEPT: [&str; 5] = ["backends-terminated", "edges-reset", "poison", "postgres-disk-full", "worker-frozen"];
-const KEPT_AFTER: Duration = Duration::from_secs(3);
 /// What a process may take, in KiB.
 const MEMORY_KIB: u64 = 128 * 1024;
 
@@ -75,7 +72,7 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
         Some(rate) => rate,
         None => SHARE * peak(world, plan.seed).await,
     };
-    let load = Load::start(&world.client, &world.tenants, plan.seed, rate);
+    let load = Load::start(&world.client, &world.tenants, plan.seed, Pace::of(rate));
     pause(WARM_UP).await;
     let done = match plan.time {
         None => each(world, faults, plan.lasts).await,
@@ -103,7 +100,7 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
     found
 }
 
-/// Requests a second that get a 200 when more are sent than can be answered.
+/// Requests a second that get a 200 when the next is sent as soon as one is answered.
 async fn peak(world: &World, seed: u64) -> f64 {
     let load = Load::start(&world.client, &world.tenants, seed.rotate_left(32), BEYOND);
     pause(PEAK).await;
@@ -168,9 +165,6 @@ async fn once(world: &World, fault: &Fault, lasts: Duration) -> Done {
     };
     let (evidence, recovered) = join(harm, recovery).await;
     let off = span.off.unwrap_or(began);
-    if KEPT.contains(&fault.name) {
-        world.allowances.lock().unwrap().kept.push((span.on, off + KEPT_AFTER));
-    }
     let how = evidence.as_ref().err().map_or("bit", String::as_str);
     let (kind, took) = (world.ground.kind.as_str(), began.elapsed().as_secs_f64());
     println!("  {} {kind:<10} {:<28} {took:>5.1} s  {how}", at.format("%T%.3f"), fault.name);
@@ -185,8 +179,8 @@ async fn settle(world: &World) -> Vec<String> {
         Ok(time) => println!("  at rest after {:.1} s", time.as_secs_f64()),
         Err(why) => faults.push(why),
     }
-    let allowances = world.allowances.lock().unwrap().clone();
-    match check::check(&world.pool, &world.diary, &allowances).await {
+    let poison = world.poison.lock().unwrap().clone();
+    match check::check(&world.pool, &world.diary, &poison).await {
         Ok((broken, books)) => {
             println!("  {} rows checked, {} broken promises", books.leads.len(), broken.len());
             faults.extend(broken);

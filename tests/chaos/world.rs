@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** the suite itself reaches the engines past the proxies, so that it sees what is true.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +19,6 @@ use sqlx::postgres::PgPoolOptions;
 use url::Url;
 use uuid::Uuid;
 
-use crate::check::Allowances;
 use crate::clock::within;
 use crate::diary::{Diary, Entry, Kind};
 use crate::fleet::{Engines, Fleet};
@@ -102,7 +102,7 @@ pub(crate) struct World {
     pub(crate) diary: Diary,
     pub(crate) client: Client,
     pub(crate) tenants: Arc<Vec<Tenant>>,
-    pub(crate) allowances: Mutex<Allowances>,
+    pub(crate) poison: Mutex<HashSet<String>>,
     pub(crate) dice: Mutex<StdRng>,
     pub(crate) probes: reqwest::Client,
     /// Of one shard queue.
@@ -143,7 +143,7 @@ impl World {
             folder: folder.to_owned(),
             queues: Queues { urls: amqp },
             ground,
-            allowances: Mutex::default(),
+            poison: Mutex::default(),
             dice: Mutex::new(StdRng::seed_from_u64(dice.random())),
             database,
             pool,

@@ -11,16 +11,16 @@ use leadline::lead::{Ending, Mode, event_key};
 use super::books::{Books, Key, LeadRow};
 use crate::diary::{Entry, Kind};
 
-/// What is wrong with one entry; `excused` says that a worker may have been kept from its work about then.
-pub(super) fn faults(entry: &Entry, books: &Books, excused: bool) -> Vec<String> {
+/// What is wrong with one entry.
+pub(super) fn faults(entry: &Entry, books: &Books) -> Vec<String> {
     let line = &entry.line;
     let row = line.lead_id.and_then(|id| books.row(id));
     let mut faults = Vec::new();
-    if !allowed(entry, excused) {
+    if !allowed(entry) {
         faults.push(format!("answered {} to {:?}", line.status, entry.kind));
     }
     match line.status {
-        200 => faults.extend(kept(entry, row, books, excused)),
+        200 => faults.extend(kept(entry, row, books)),
         400..=499 => {
             if let Some(row) = row.filter(|row| row.ending != "rejected") {
                 faults.push(format!("refused with {}, and its row says {}", line.status, row.ending));
@@ -38,13 +38,9 @@ pub(super) fn faults(entry: &Entry, books: &Books, excused: bool) -> Vec<String>
 }
 
 /// Which answers a kind of request may get at all.
-fn allowed(entry: &Entry, excused: bool) -> bool {
-    match (entry.line.status, entry.kind) {
-        (0 | 503, _) | (200, _) => true,
-        (400, Kind::Before | Kind::Nobody) | (404, Kind::Unknown) => true,
-        (400, Kind::After) => excused,
-        _ => false,
-    }
+fn allowed(entry: &Entry) -> bool {
+    let (status, kind) = (entry.line.status, entry.kind);
+    matches!((status, kind), (0 | 200 | 503, _) | (400, Kind::Before | Kind::Nobody) | (404, Kind::Unknown))
 }
 
 /// A 200 without link names either its own lead or the recorded one it repeats.
@@ -71,7 +67,7 @@ pub(super) fn difference(entry: &Entry, row: &LeadRow) -> Option<&'static str> {
     fields.into_iter().find(|(same, _)| !same).map(|(_, name)| name)
 }
 
-fn kept(entry: &Entry, row: Option<&LeadRow>, books: &Books, excused: bool) -> Option<String> {
+fn kept(entry: &Entry, row: Option<&LeadRow>, books: &Books) -> Option<String> {
     let line = &entry.line;
     let Some(lead_id) = line.lead_id else {
         return Some("answered 200 without a lead id".to_owned());
@@ -91,7 +87,7 @@ fn kept(entry: &Entry, row: Option<&LeadRow>, books: &Books, excused: bool) -> O
         // Told so: without a link in the answer.
         (Mode::Wait, "duplicate") => own && line.link.is_none(),
         // Accepted unresolved, while PostgreSQL was away.
-        (Mode::Async | Mode::Deferred, "rejected") => own && line.link.is_none() && may_be_rejected(entry, excused),
+        (Mode::Async | Mode::Deferred, "rejected") => own && line.link.is_none() && may_be_rejected(entry),
         _ => false,
     };
     if !fits {
@@ -129,12 +125,8 @@ pub(super) fn false_duplicates(entries: &[Entry], books: &Books) -> Vec<String> 
 }
 
 /// A lead that was answered 200 unseen may turn out to be wrong, but only if it was wrong.
-fn may_be_rejected(entry: &Entry, excused: bool) -> bool {
-    match entry.kind {
-        Kind::Unknown | Kind::Nobody | Kind::Before => true,
-        Kind::After => excused,
-        Kind::Click | Kind::HungUp | Kind::Planted => false,
-    }
+fn may_be_rejected(entry: &Entry) -> bool {
+    matches!(entry.kind, Kind::Unknown | Kind::Nobody | Kind::Before)
 }
 
 /// `wait` answered 200: the key's recorded row stood when the answer was read.

@@ -19,28 +19,13 @@ use sqlx::PgPool;
 pub(crate) use books::Books;
 
 use crate::clock::{pause, within};
-use crate::diary::{Diary, Entry};
+use crate::diary::Diary;
 use crate::queues::Queues;
 use crate::tune::PARK_MAX_S;
 
 /// Beyond the longest that anything may be parked.
 const REST_WITHIN: Duration = Duration::from_secs(PARK_MAX_S + 45);
 const STILL: Duration = Duration::from_millis(1200);
-
-/// What the checker needs to know besides the diary.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Allowances {
-    /// Identities of planted poison.
-    pub(crate) poison: HashSet<String>,
-    /// When a worker may have kept a deferred lead for too long: the known exception to promise 4.
-    pub(crate) kept: Vec<(Instant, Instant)>,
-}
-
-impl Allowances {
-    fn excuses(&self, entry: &Entry) -> bool {
-        self.kept.iter().any(|(from, to)| entry.ended >= *from && entry.began <= *to)
-    }
-}
 
 /// Waits until queues are empty, nothing is parked, and nothing changes any more.
 pub(crate) async fn rest(pool: &PgPool, queues: &Queues) -> Result<Duration, String> {
@@ -65,21 +50,21 @@ async fn counts(pool: &PgPool) -> Result<(i64, i64), sqlx::Error> {
     sqlx::query_as("SELECT (SELECT count(*) FROM leads), (SELECT count(*) FROM parked_leads)").fetch_one(pool).await
 }
 
-/// Every broken promise.
+/// Every broken promise; `poison` are the identities of what was planted.
 pub(crate) async fn check(
     pool: &PgPool,
     diary: &Diary,
-    allowances: &Allowances,
+    poison: &HashSet<String>,
 ) -> Result<(Vec<String>, Books), String> {
     let entries = diary.entries(0);
     let books = Books::read(pool).await.map_err(|error| format!("the tables cannot be read: {error}"))?;
     let mut faults = diary.faults();
     for entry in &entries {
-        let wrong = answers::faults(entry, &books, allowances.excuses(entry));
+        let wrong = answers::faults(entry, &books);
         faults.extend(wrong.into_iter().map(|what| format!("{what}: {entry:?}")));
     }
     faults.extend(answers::false_duplicates(&entries, &books));
-    faults.extend(rows::faults(&books, &entries, &allowances.poison));
+    faults.extend(rows::faults(&books, &entries, poison));
     Ok((faults, books))
 }
 

@@ -178,7 +178,7 @@ async fn poison(world: &World, span: &mut Span) -> Evidence {
     // A worker that has not been renewed yet would read the deadly one and live.
     pause(Duration::from_millis(100)).await;
     world.fleet.renewed(&names, Duration::from_secs(12)).await?;
-    world.allowances.lock().unwrap().poison.extend(planted.iter().map(|planted| planted.id.clone()));
+    world.poison.lock().unwrap().extend(planted.iter().map(|planted| planted.id.clone()));
     span.begins();
     world.queues.plant(&planted).await?;
     let buried = within(Duration::from_secs(25), || async {

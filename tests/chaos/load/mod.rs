@@ -27,6 +27,22 @@ const MOST: usize = 3000;
 /// Requests that the average journey sends, when nothing fails.
 const REQUESTS_PER_JOURNEY: f64 = 1.5;
 
+/// How much is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Requests per second.
+    pub(crate) rate: f64,
+    /// Journeys under way at once.
+    pub(crate) most: usize,
+}
+
+impl Pace {
+    /// A rate that is kept up whatever is answered, up to a bound.
+    pub(crate) fn of(rate: f64) -> Self {
+        Self { rate, most: MOST }
+    }
+}
+
 /// The load while it is on.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -35,13 +51,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts `rate` requests per second.
+    /// Starts sending at a pace.
     #[expect(clippy::disallowed_methods, reason = "ended by `finish`")]
-    pub(crate) fn start(client: &Client, tenants: &Arc<Vec<Tenant>>, seed: u64, rate: f64) -> Self {
+    pub(crate) fn start(client: &Client, tenants: &Arc<Vec<Tenant>>, seed: u64, pace: Pace) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (client, tenants) = (client.clone(), Arc::clone(tenants));
         let stopped = Arc::clone(&stop);
-        let loop_ = tokio::spawn(async move { run(client, tenants, seed, rate, stopped).await });
+        let loop_ = tokio::spawn(async move { run(client, tenants, seed, pace, stopped).await });
         Self { stop, loop_ }
     }
 
@@ -53,17 +69,17 @@ impl Load {
     }
 }
 
-async fn run(client: Client, tenants: Arc<Vec<Tenant>>, seed: u64, rate: f64, stop: Arc<AtomicBool>) -> u64 {
+async fn run(client: Client, tenants: Arc<Vec<Tenant>>, seed: u64, pace: Pace, stop: Arc<AtomicBool>) -> u64 {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut journeys = JoinSet::new();
     let mut next = Instant::now();
     let mut held_up = 0;
     while !stop.load(Ordering::Relaxed) {
-        next += Duration::from_secs_f64(REQUESTS_PER_JOURNEY / rate.max(1.0));
+        next += Duration::from_secs_f64(REQUESTS_PER_JOURNEY / pace.rate.max(1.0));
         beat(next).await;
         journeys.spawn(journey::journey(client.clone(), Arc::clone(&tenants), dice.random()));
         while journeys.try_join_next().is_some() {}
-        if journeys.len() >= MOST {
+        if journeys.len() >= pace.most {
             held_up += 1;
             journeys.join_next().await;
         }
