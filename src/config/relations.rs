@@ -65,10 +65,6 @@ fn lanes(config: &Config) -> Vec<Rule> {
         ),
         (worker.backoff_min <= worker.backoff_max, "worker.backoff_min must not exceed worker.backoff_max"),
         (
-            worker.backoff_max < worker.follow_up_wait,
-            "worker.backoff_max must be shorter than worker.follow_up_wait: a follow-up is not given up while a lane that holds its deferred lead pauses",
-        ),
-        (
             worker.lost_after > broker.heartbeat * 3 + worker.follow_up_wait,
             "worker.lost_after must be longer than three times broker.heartbeat and worker.follow_up_wait together: until then RabbitMQ may not know that a worker is gone",
         ),

@@ -60,27 +60,18 @@ impl Queues {
 
     /// Publishes, and says of each whether the broker took it.
     pub(crate) async fn plant(&self, planted: &[Planted]) -> Result<Vec<bool>, String> {
-        soon(async {
+        let (connection, channel) = soon(async {
             let (connection, channel) = self.open().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            let mut taken = Vec::with_capacity(planted.len());
-            for chunk in planted.chunks(500) {
-                let mut confirms = Vec::with_capacity(chunk.len());
-                for Planted { queue, id, body } in chunk {
-                    let properties =
-                        BasicProperties::default().with_delivery_mode(2).with_message_id(id.as_str().into());
-                    let options = BasicPublishOptions::default();
-                    let key = queue.as_str().into();
-                    confirms.push(channel.basic_publish("leads.v1".into(), key, options, body, properties).await?);
-                }
-                for confirm in confirms {
-                    taken.push(matches!(confirm.await?, Confirmation::Ack(_)));
-                }
-            }
-            connection.close(200, "OK".into()).await?;
-            Ok(taken)
+            Ok((connection, channel))
         })
-        .await
+        .await?;
+        let mut taken = Vec::with_capacity(planted.len());
+        for some in planted.chunks(500) {
+            taken.extend(soon(published(&channel, some)).await?);
+        }
+        soon(connection.close(200, "OK".into())).await?;
+        Ok(taken)
     }
 
     /// A channel on the first node that gives one.
@@ -97,6 +88,21 @@ impl Queues {
         }
         Err(last.unwrap_or_else(|| lapin::ErrorKind::MissingHeartbeatError.into()))
     }
+}
+
+async fn published(channel: &Channel, planted: &[Planted]) -> lapin::Result<Vec<bool>> {
+    let mut confirms = Vec::with_capacity(planted.len());
+    for Planted { queue, id, body } in planted {
+        let properties = BasicProperties::default().with_delivery_mode(2).with_message_id(id.as_str().into());
+        let options = BasicPublishOptions::default();
+        confirms
+            .push(channel.basic_publish("leads.v1".into(), queue.as_str().into(), options, body, properties).await?);
+    }
+    let mut taken = Vec::with_capacity(planted.len());
+    for confirm in confirms {
+        taken.push(matches!(confirm.await?, Confirmation::Ack(_)));
+    }
+    Ok(taken)
 }
 
 async fn soon<T>(work: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {

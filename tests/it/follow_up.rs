@@ -97,7 +97,6 @@ async fn keep_deferred(house: &mut Harness, click: &str, customer: &str) -> sqlx
 async fn a_follow_up_is_not_refused_while_another_worker_has_its_deferred_lead() {
     let mut house = Harness::without_worker_tuned(|config| {
         config.worker.follow_up_wait = Duration::from_millis(500);
-        config.worker.backoff_max = Duration::from_millis(200);
         config.store.lock_timeout = Duration::from_secs(10);
     })
     .await;
@@ -120,7 +119,6 @@ async fn a_follow_up_is_not_refused_while_another_worker_has_its_deferred_lead()
 async fn a_follow_up_is_not_refused_before_a_worker_that_vanished_counts_as_dead() {
     let mut house = Harness::without_worker_tuned(|config| {
         config.worker.follow_up_wait = Duration::from_millis(500);
-        config.worker.backoff_max = Duration::from_millis(200);
         config.broker.heartbeat = Duration::from_secs(1);
         config.worker.lost_after = Duration::from_secs(4);
     })

@@ -146,7 +146,8 @@ async fn full(world: &World, span: &mut Span) -> Evidence {
     });
     let messages: Vec<LeadMessage> = wishes.iter().map(|wish| message(tenant, wish)).collect();
     let planted: Vec<Planted> = messages.iter().map(Planted::lead).collect();
-    let taken = world.queues.plant(&planted).await?;
+    let taken =
+        world.queues.plant(&planted).await.inspect_err(|_| names.iter().for_each(|name| world.fleet.recall(name)))?;
     for ((wish, message), taken) in wishes.iter().zip(&messages).zip(&taken) {
         note(world, tenant, wish, message, *taken);
     }
