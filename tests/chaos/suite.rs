@@ -82,17 +82,24 @@ async fn worlds(args: &Args) -> bool {
     found.faults.is_empty()
 }
 
-/// The single world, and beside it the other two one after another; engines start while others are at work.
+/// A short run has the single world, and beside it the other two one after another; engines start while others are at work.
+/// In a long one each world has the machine to itself, since what it bears is measured: the single one half of the time.
 async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
-    let short = |rate| args.rate.or(args.minutes.is_none().then_some(rate));
-    let long = Plan { seed, rate: short(SHORT_RATE), lasts: LASTS, time: args.time(1.0) };
-    let half = Plan { rate: short(SHORT_RATE_BESIDE), time: args.time(0.5), ..long };
-    let one = async { world(args, ground(args, Kind::Single, folder).await, long, folder).await };
+    let plan = |rate| Plan { seed, rate: args.rate.or(Some(rate)), lasts: LASTS, time: None };
+    if args.minutes.is_some() {
+        let mut found = Found::default();
+        for (kind, share) in [(Kind::Single, 0.5), (Kind::Spare, 0.25), (Kind::Cluster, 0.25)] {
+            let plan = Plan { rate: args.rate, time: args.time(share), ..plan(0.0) };
+            found.add(Box::pin(world(args, ground(args, kind, folder).await, plan, folder)).await);
+        }
+        return found;
+    }
+    let one = async { world(args, ground(args, Kind::Single, folder).await, plan(SHORT_RATE), folder).await };
     let beside = async {
         let spare = ground(args, Kind::Spare, folder).await;
-        let second = Box::pin(world(args, spare, half, folder));
+        let second = Box::pin(world(args, spare, plan(SHORT_RATE_BESIDE), folder));
         let (mut found, cluster) = join(second, ground(args, Kind::Cluster, folder)).await;
-        found.add(world(args, cluster, half, folder).await);
+        found.add(world(args, cluster, plan(SHORT_RATE_BESIDE), folder).await);
         found
     };
     let (mut found, others) = join(Box::pin(one), Box::pin(beside)).await;

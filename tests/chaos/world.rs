@@ -192,8 +192,9 @@ impl World {
         let accepted = |entry: Entry| entry.line.lead_id.filter(|_| entry.line.status == 200);
         let ids: Vec<Uuid> = self.diary.entries(since).into_iter().filter_map(accepted).collect();
         let open: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM unnest($1::uuid[]) AS asked (id) WHERE id NOT IN (SELECT id FROM leads WHERE id = ANY($1)) \
-             AND id NOT IN (SELECT id FROM parked_leads) AND id NOT IN (SELECT lead_id FROM buried_leads WHERE lead_id IS NOT NULL)",
+            "SELECT count(*) FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS (SELECT FROM leads WHERE id = asked.id) \
+             AND NOT EXISTS (SELECT FROM parked_leads WHERE id = asked.id) \
+             AND NOT EXISTS (SELECT FROM buried_leads WHERE lead_id = asked.id)",
         )
         .bind(ids)
         .fetch_one(&self.pool)
