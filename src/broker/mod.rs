@@ -30,7 +30,7 @@ pub use error::{BrokerError, PublishError};
 pub use inlet::Inlet;
 pub use letter::{Address, Letter};
 pub use link::Link;
-pub use publisher::Publisher;
+pub use publisher::{Ordered, Publisher};
 pub use queue::Queue;
 pub use reply_inlet::ReplyInlet;
 pub use topology::Topology;
