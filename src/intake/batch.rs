@@ -1,0 +1,137 @@
+//! The walk of many leads of one request: the steps of one lead, each taken for all.
+//!
+//! Enters: checked wishes of an authenticated workspace. Leaves: their answers, in the same order. All are
+//! resolved together. Those whose confirm is enough are published one after another, and then their confirms
+//! awaited one after another, so that a thousand cost few wake-ups and no tasks; those that ask for a verdict
+//! wait beside each other.
+//!
+//! **Invariant:** a lead's answer depends on no other lead of the request, except that a follow-up comes after
+//! the lead that it follows.
+
+use futures_util::future::{join, join_all};
+use tokio::task::coop::consume_budget;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::accept::Intake;
+use super::answer::Answer;
+use super::family::Families;
+use super::plan::{Plan, plan, question};
+use super::send::{Begun, NotSent, Stamped, stamp, unavailable};
+use crate::lead::{Mode, TrackLead};
+use crate::reply::Reply;
+
+/// What waits for more than a confirm.
+enum Errand {
+    Ask(Box<Stamped>),
+    /// To be resolved anew when its turn has come.
+    Follow(TrackLead),
+}
+
+/// Leads of one request on their way.
+struct Convoy<'a> {
+    intake: &'a Intake,
+    families: Families,
+    workspace_id: Uuid,
+    arrived: Instant,
+    until: Instant,
+}
+
+impl Intake {
+    /// Tracks the leads of one request, each as [`Intake::track`] would. Those beyond the permits that are left are
+    /// turned away. Cancel-safe: what was published stays so.
+    pub async fn track_all(&self, workspace_id: Uuid, mut leads: Vec<TrackLead>, arrived: Instant) -> Vec<Answer> {
+        let modes: Vec<Mode> = leads.iter().map(|lead| lead.mode).collect();
+        let under_way = self.under_way(leads.len());
+        let permit = self.permits.take(workspace_id, leads.len());
+        leads.truncate(permit.as_ref().map_or(0, |permit| permit.count));
+        let mut answers = self.accept_all(workspace_id, leads, arrived).await;
+        drop((permit, under_way));
+        answers.resize_with(modes.len(), || unavailable(Uuid::now_v7()));
+        for (mode, answer) in modes.into_iter().zip(&answers) {
+            self.note(mode, arrived, answer).await;
+        }
+        answers
+    }
+
+    async fn accept_all(&self, workspace_id: Uuid, leads: Vec<TrackLead>, arrived: Instant) -> Vec<Answer> {
+        let questions = leads.iter().map(|lead| question(workspace_id, lead)).collect();
+        let found = self.resolver.resolve_all(questions).await;
+        let planned = leads.into_iter().zip(found).map(|(lead, found)| {
+            let plan = plan(workspace_id, &lead, found);
+            (lead, plan)
+        });
+        let planned: Vec<(TrackLead, Plan)> = planned.collect();
+        let families = Families::of(&planned);
+        let until = arrived + self.wait_timeout;
+        Convoy { intake: self, families, workspace_id, arrived, until }.send(planned).await
+    }
+}
+
+impl Convoy<'_> {
+    async fn send(&self, planned: Vec<(TrackLead, Plan)>) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(planned.len());
+        let (mut quick, mut errands) = (Vec::with_capacity(planned.len()), Vec::new());
+        for (n, (lead, plan)) in planned.into_iter().enumerate() {
+            consume_budget().await;
+            if self.families.is_behind(n) {
+                errands.push((n, Errand::Follow(lead)));
+                continue;
+            }
+            match stamp(self.workspace_id, lead, plan) {
+                Err(answer) => answers.push((n, *answer)),
+                Ok(stamped) if stamped.is_asked() => errands.push((n, Errand::Ask(Box::new(stamped)))),
+                Ok(stamped) => quick.push((n, stamped)),
+            }
+        }
+        let errands = errands.into_iter().map(|(n, errand)| self.run(n, errand));
+        let (quick, errands) = join(self.publish(quick), join_all(errands)).await;
+        answers.extend(quick.into_iter().chain(errands));
+        answers.sort_unstable_by_key(|(n, _)| *n);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// Publishes leads in their order, and then awaits their confirms; what has none is recorded directly, together.
+    async fn publish(&self, leads: Vec<(usize, Stamped)>) -> Vec<(usize, Answer)> {
+        let mut begun = Vec::with_capacity(leads.len());
+        let mut room_by = self.until;
+        for (_, stamped) in &leads {
+            consume_budget().await;
+            let one = self.intake.begin(&stamped.message, room_by).await;
+            if one.as_ref().is_ok_and(Begun::is_crowded) {
+                // The rest does not wait for room one after another.
+                room_by = Instant::now();
+            }
+            begun.push(one);
+        }
+        let (mut answers, mut left) = (Vec::with_capacity(leads.len()), Vec::new());
+        for ((n, stamped), begun) in leads.into_iter().zip(begun) {
+            match self.intake.confirmed(&stamped.message, begun).await {
+                Err(NotSent::Away) => left.push((n, stamped)),
+                word => answers.push(self.settle(n, stamped, word.map(|()| None)).await),
+            }
+        }
+        let left = left.into_iter().map(|(n, stamped)| self.settle(n, stamped, Err(NotSent::Away)));
+        answers.extend(join_all(left).await);
+        answers
+    }
+
+    async fn settle(&self, n: usize, stamped: Stamped, word: Result<Option<Reply>, NotSent>) -> (usize, Answer) {
+        let answer = self.intake.settle(stamped, word, self.until).await;
+        self.families.note(n, &answer);
+        (n, answer)
+    }
+
+    async fn run(&self, n: usize, errand: Errand) -> (usize, Answer) {
+        let answer = match errand {
+            Errand::Ask(stamped) => self.intake.send(*stamped, self.until).await,
+            Errand::Follow(lead) if self.families.turn(n).await => {
+                self.intake.accept(self.workspace_id, lead, self.arrived).await
+            }
+            // What it follows is to be repeated, and so is it.
+            Errand::Follow(_) => unavailable(Uuid::now_v7()),
+        };
+        self.families.note(n, &answer);
+        (n, answer)
+    }
+}
