@@ -146,6 +146,11 @@ fn doors(config: &Config) -> Vec<Rule> {
             "http.body_limit_bytes must not exceed http.max_body_bytes_in_flight: one body must fit",
         ),
         (
+            (http.body_limit_bytes..=http.max_body_bytes_in_flight).contains(&http.batch_limit_bytes)
+                && u32::try_from(http.batch_limit_bytes).is_ok(),
+            "http.batch_limit_bytes must be between http.body_limit_bytes and http.max_body_bytes_in_flight: a batch of one lead must fit, and one batch",
+        ),
+        (
             http.header_timeout <= http.idle_timeout,
             "http.header_timeout must not exceed http.idle_timeout: a head would be cut before its time",
         ),
