@@ -39,6 +39,9 @@ const LODGERS: &[(&str, &[&str])] = &[
     ("backoff", &["lifecycle"]),
     ("rustls", &["broker", "store"]),
     ("async_rs", &["broker"]),
+    ("reqwest", &["cli"]),
+    ("csv", &["cli"]),
+    ("indicatif", &["cli"]),
 ];
 
 pub(crate) fn is_word(c: char) -> bool {
