@@ -27,7 +27,7 @@ const NOBODY: &str = "The `clickId` property was not provided in the request, an
 
 /// When the request's head had been read: what `wait_timeout` counts from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Arrived(pub(super) Instant);
+pub(super) struct Arrived(Instant);
 
 impl FromRequestParts<Http> for Arrived {
     type Rejection = Problem;

@@ -17,7 +17,7 @@ use super::accept::Intake;
 use super::answer::Answer;
 use super::family::Families;
 use super::plan::{Plan, plan, question};
-use super::send::{Begun, NotSent, Stamped, stamp, unavailable};
+use super::send::{Handed, NotSent, Stamped, stamp, unavailable};
 use crate::lead::{Mode, TrackLead};
 use crate::reply::Reply;
 
@@ -93,27 +93,44 @@ impl Convoy<'_> {
 
     /// Publishes leads in their order, and then awaits their confirms; what has none is recorded directly, together.
     async fn publish(&self, leads: Vec<(usize, Stamped)>) -> Vec<(usize, Answer)> {
-        let mut begun = Vec::with_capacity(leads.len());
+        let (mut handed, mut away) = (Vec::with_capacity(leads.len()), Vec::new());
         let mut room_by = self.until;
-        for (_, stamped) in &leads {
+        for (n, stamped) in leads {
             consume_budget().await;
-            let one = self.intake.begin(&stamped.message, room_by).await;
-            if one.as_ref().is_ok_and(Begun::is_crowded) {
-                // The rest does not wait for room one after another.
-                room_by = Instant::now();
+            match self.intake.hand_over(&stamped.message, room_by).await {
+                Err(NotSent::Away) => away.push((n, stamped)),
+                one => {
+                    if one.as_ref().is_ok_and(Handed::is_crowded) {
+                        // The rest does not wait for room one after another.
+                        room_by = Instant::now();
+                    }
+                    handed.push((n, stamped, one));
+                }
             }
-            begun.push(one);
         }
-        let (mut answers, mut left) = (Vec::with_capacity(leads.len()), Vec::new());
-        for ((n, stamped), begun) in leads.into_iter().zip(begun) {
-            match self.intake.confirmed(&stamped.message, begun).await {
-                Err(NotSent::Away) => left.push((n, stamped)),
+        let ((mut answers, unconfirmed), away) = join(self.confirm(handed), self.record(away)).await;
+        answers.extend(away);
+        answers.extend(self.record(unconfirmed).await);
+        answers
+    }
+
+    /// Awaits confirms in the order of publishing; returns also the leads that have none.
+    async fn confirm(
+        &self,
+        handed: Vec<(usize, Stamped, Result<Handed<'_>, NotSent>)>,
+    ) -> (Vec<(usize, Answer)>, Vec<(usize, Stamped)>) {
+        let (mut answers, mut unconfirmed) = (Vec::with_capacity(handed.len()), Vec::new());
+        for (n, stamped, one) in handed {
+            match self.intake.confirmed(&stamped.message, one).await {
+                Err(NotSent::Away) => unconfirmed.push((n, stamped)),
                 word => answers.push(self.settle(n, stamped, word.map(|()| None)).await),
             }
         }
-        let left = left.into_iter().map(|(n, stamped)| self.settle(n, stamped, Err(NotSent::Away)));
-        answers.extend(join_all(left).await);
-        answers
+        (answers, unconfirmed)
+    }
+
+    async fn record(&self, leads: Vec<(usize, Stamped)>) -> Vec<(usize, Answer)> {
+        join_all(leads.into_iter().map(|(n, stamped)| self.settle(n, stamped, Err(NotSent::Away)))).await
     }
 
     async fn settle(&self, n: usize, stamped: Stamped, word: Result<Option<Reply>, NotSent>) -> (usize, Answer) {

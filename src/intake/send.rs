@@ -35,7 +35,7 @@ pub(super) struct Stamped {
 
 /// A message that was handed to the broker, or could not be.
 #[derive(Debug)]
-pub(super) struct Begun<'a> {
+pub(super) struct Handed<'a> {
     pass: Pass<'a>,
     ordered: Ordered<'a>,
 }
@@ -73,7 +73,7 @@ impl Stamped {
     }
 }
 
-impl Begun<'_> {
+impl Handed<'_> {
     /// Whether there was no room for it in time.
     pub(super) fn is_crowded(&self) -> bool {
         self.ordered.is_crowded()
@@ -87,8 +87,8 @@ impl Intake {
         let sent = if stamped.is_asked() {
             self.ask(message, until).await.map(Some)
         } else {
-            let begun = self.begin(message, until).await;
-            self.confirmed(message, begun).await.map(|()| None)
+            let handed = self.hand_over(message, until).await;
+            self.confirmed(message, handed).await.map(|()| None)
         };
         self.settle(stamped, sent, until).await
     }
@@ -110,19 +110,19 @@ impl Intake {
     }
 
     /// Hands a message to the broker; waits for room at most until then.
-    pub(super) async fn begin(&self, message: &LeadMessage, room_by: Instant) -> Result<Begun<'_>, NotSent> {
+    pub(super) async fn hand_over(&self, message: &LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
         let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
         let letter = letter(message, None).ok_or(NotSent::Refused)?;
-        Ok(Begun { pass, ordered: self.publisher.order(letter, room_by).await })
+        Ok(Handed { pass, ordered: self.publisher.order(letter, room_by).await })
     }
 
     /// Waits for the confirm of a message.
     pub(super) async fn confirmed(
         &self,
         message: &LeadMessage,
-        begun: Result<Begun<'_>, NotSent>,
+        handed: Result<Handed<'_>, NotSent>,
     ) -> Result<(), NotSent> {
-        let Begun { pass, ordered } = begun?;
+        let Handed { pass, ordered } = handed?;
         let published = ordered.confirmed().await;
         self.judge(message, pass, published)
     }

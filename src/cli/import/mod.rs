@@ -20,6 +20,7 @@ mod state;
 mod source;
 mod progress;
 mod desk;
+mod server;
 mod send;
 
 use std::sync::atomic::AtomicUsize;
@@ -40,7 +41,8 @@ use crate::lifecycle::Stop;
 use desk::Desk;
 use line::Batch;
 use progress::Progress;
-use send::{Courier, client};
+use send::Courier;
+use server::Server;
 use source::Source;
 
 /// Some lines were refused.
@@ -64,9 +66,7 @@ pub(super) async fn import(args: ImportArgs, out: Out) -> Result<u8, CliError> {
     let (size, bytes) = (usize::from(args.batch), source.bytes());
     let desk = Desk::open(source.state.take(), source.refused.clone())?;
     let courier = Courier {
-        client: client(&args.url)?,
-        url: format!("{}/track/lead/batch", args.url.trim_end_matches('/')),
-        key,
+        server: Server::at(&args.url, key)?,
         patience: Duration::from_secs(args.patience),
         most: AtomicUsize::new(size),
         stop: stop.clone(),
