@@ -118,7 +118,8 @@ impl Resolver {
         if let Some(click) = &found.click {
             self.clicks.insert(click.click_id.clone(), Arc::new(click.clone()));
         }
-        if let Some(link) = found.link.as_ref().filter(|_| !known.follow_up) {
+        // Many leads bring the same link, and writing to the cache costs more than looking.
+        if let Some(link) = found.link.as_ref().filter(|link| !known.follow_up && !self.links.contains_key(&link.id)) {
             self.links.insert(link.id, Arc::new(link.clone()));
         }
         if let Some(click) = known.click {

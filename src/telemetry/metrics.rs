@@ -99,7 +99,7 @@ metrics! {
     connections: Gauge "leadline_connections" [] &[], "Connections open, on all listeners.";
     turned_away: Counter "leadline_turned_away_total" ["why"] &[], "Turned away at the door: connections (too many open), bytes (too many body bytes in flight), key and address (rate limits).";
     answers: Counter "leadline_answers_total" ["mode", "answer"] &[], "Lead requests answered, by mode and what was said: accepted, duplicate, refused, unavailable.";
-    batch_requests: Histogram "leadline_batch_request_leads" [] SIZES, "Leads in one batch request, by what was asked for.";
+    batch_requests: Histogram "leadline_batch_request_leads" [] SIZES, "Leads in one batch request.";
     answer_seconds: Histogram "leadline_answer_seconds" ["mode"] FAST, "From the arrival of a lead request to its answer.";
     in_flight: Gauge "leadline_in_flight_requests" [] &[], "Lead requests between arrival and answer.";
     resolve_seconds: Histogram "leadline_resolve_seconds" ["result"] FAST, "Look-up of click, link and customer at accept: resolved or skipped.";

@@ -64,7 +64,9 @@ pub(super) async fn import(args: ImportArgs, out: Out) -> Result<u8, CliError> {
     let mut signals = Signals::listen()?;
     let stop = Stop::new();
     let (size, bytes) = (usize::from(args.batch), source.bytes());
-    let desk = Desk::open(source.state.take(), source.refused.clone())?;
+    let mut desk = Desk::open(source.state.take(), source.refused.clone())?;
+    // Before anything is sent, so that a folder that cannot be written to is noticed.
+    desk.save()?;
     let courier = Courier {
         server: Server::at(&args.url, key)?,
         patience: Duration::from_secs(args.patience),
@@ -91,6 +93,9 @@ pub(super) async fn import(args: ImportArgs, out: Out) -> Result<u8, CliError> {
     if complete {
         // Before anything is said to be done: a reader that broke down looks like the end of the file.
         reading.await.map_err(|error| CliError::said(format!("reading broke down: {error}")))?;
+        desk.close()?;
+    } else if desk.line() == Some(0) {
+        // Nothing to go on from.
         desk.close()?;
     } else {
         desk.save()?;

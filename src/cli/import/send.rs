@@ -85,16 +85,16 @@ impl Courier {
                 }
                 Word::Later(pause, why) => (pause, why),
                 Word::Told(told, pause) => {
-                    let mut left = false;
+                    let mut settled = 0;
                     for ((_, verdict), told) in open.iter_mut().zip(told) {
                         **verdict = told.verdict();
-                        left |= verdict.is_none();
-                        if verdict.is_some() {
-                            since = Instant::now();
-                        }
+                        settled += usize::from(verdict.is_some());
                     }
-                    if !left {
+                    if settled > 0 {
+                        since = Instant::now();
                         delays.reset();
+                    }
+                    if settled == leads.len() {
                         continue;
                     }
                     (pause, "some were answered 503".to_owned())
