@@ -14,6 +14,7 @@ use crate::args::Args;
 use crate::faults::{self, Fault};
 use crate::ground::{Ground, Kind};
 use crate::process::fresh_folder;
+use crate::report;
 use crate::run::{Found, Plan, run};
 use crate::world::World;
 
@@ -69,6 +70,10 @@ async fn worlds(args: &Args) -> bool {
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos"));
     let folder = folder.join(seed.to_string());
     let found = Box::pin(stages(args, seed, &folder)).await;
+    if args.minutes.is_some() {
+        println!("\nall worlds, a line for each fault; times are median and longest:\n");
+        report::print(&report::together(&found.lines));
+    }
     let verdict = if found.faults.is_empty() { "passed" } else { "FAILED" };
     println!(
         "\nchaos: {verdict}: seed {seed}, {} requests, {} faults, {} broken promises, {:.0} s; logs in {}\nchaos: again: {}",
