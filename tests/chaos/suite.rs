@@ -127,9 +127,9 @@ async fn ground(args: &Args, kind: Kind, folder: &Path) -> Result<Option<Ground>
     if wanted(args, kind).is_empty() {
         return Ok(None);
     }
-    let (folder, began) = (folder.join(kind.as_str()), Instant::now());
+    let (folder, began, long) = (folder.join(kind.as_str()), Instant::now(), args.minutes.is_some());
     fresh_folder(&folder);
-    let ground = tokio::spawn(async move { Ground::start(kind, &folder).await }).await;
+    let ground = tokio::spawn(async move { Ground::start(kind, &folder, long).await }).await;
     let ground = ground.map_err(|_| format!("the engines of world {} did not come up", kind.as_str()))?;
     println!("  {:<10} engines up after {:.1} s", kind.as_str(), began.elapsed().as_secs_f64());
     Ok(Some(ground))
