@@ -14,15 +14,17 @@ use crate::process::Role;
 use crate::world::World;
 
 const REDELIVERED: (&str, &str) = ("leadline_redeliveries_total", "");
+/// How often workers die at a place where what they held comes back.
+const TIMES: usize = 3;
 
 /// What dies where.
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "worker-dies-in-transaction",
-        does: "kill -9 of a worker after its rows are written, before COMMIT",
+        does: "kill -9 of workers after their rows are written, before COMMIT",
         floor: false,
         aside: false,
-        run: |world, span| worker(world, span, "store.counted").boxed(),
+        run: |world, span| in_transaction(world, span).boxed(),
     },
     Fault {
         name: "worker-dies-before-ack",
@@ -36,7 +38,7 @@ pub(super) const FAULTS: &[Fault] = &[
         does: "kill -9 of a worker between acknowledgement and reply",
         floor: false,
         aside: false,
-        run: |world, span| worker(world, span, "worker.settled").boxed(),
+        run: |world, span| before_reply(world, span).boxed(),
     },
     Fault {
         name: "api-dies-before-confirm",
@@ -68,33 +70,30 @@ pub(super) const FAULTS: &[Fault] = &[
     },
 ];
 
-async fn worker(world: &World, span: &mut Span, place: &'static str) -> Evidence {
+/// Three times: a single batch may hold nothing that was promised to anybody.
+async fn in_transaction(world: &World, span: &mut Span) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
-    let names = world.fleet.names(Role::Worker);
-    dies_at(world, &names[0], place).await?;
+    workers_die_at(world, "store.counted").await?;
     span.ends();
-    let redelivered = match place {
-        // Everything of the batch was acknowledged; what else it held may be nothing.
-        "worker.settled" => String::new(),
-        _ => ", ".to_owned() + &back.bites(1.0, "redelivered").await?,
-    };
-    Ok(format!("died of signal 9 at {place}{redelivered}"))
+    Ok(format!("{TIMES} died of signal 9 at store.counted, {}", back.bites(TIMES as f64, "redelivered").await?))
 }
 
-/// Three times, and with many who wait: each redelivery must be told the ending that stands.
+/// Everything of the batch was acknowledged, so nothing of it comes back.
+async fn before_reply(world: &World, span: &mut Span) -> Evidence {
+    let names = world.fleet.names(Role::Worker);
+    dies_at(world, &names[0], "worker.settled").await?;
+    span.ends();
+    Ok("died of signal 9 at worker.settled".to_owned())
+}
+
+/// With many who wait: each redelivery must be told the ending that stands.
 async fn before_ack(world: &World, span: &mut Span) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
     let over = AtomicBool::new(false);
     let kills = async {
-        for n in 0..3 {
-            let names = world.fleet.names(Role::Worker);
-            let died = dies_at(world, &names[n % names.len()], "worker.committed").await;
-            if died.is_err() || n == 2 {
-                over.store(true, Ordering::Relaxed);
-                return died;
-            }
-        }
-        Ok(())
+        let died = workers_die_at(world, "worker.committed").await;
+        over.store(true, Ordering::Relaxed);
+        died
     };
     let waiting = async {
         while !over.load(Ordering::Relaxed) {
@@ -103,7 +102,7 @@ async fn before_ack(world: &World, span: &mut Span) -> Evidence {
     };
     join(kills, waiting).await.0?;
     span.ends();
-    Ok(format!("3 died of signal 9 at worker.committed, {}", back.bites(3.0, "redelivered").await?))
+    Ok(format!("{TIMES} died of signal 9 at worker.committed, {}", back.bites(TIMES as f64, "redelivered").await?))
 }
 
 async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
@@ -116,6 +115,15 @@ async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
         return Err("no client lost its connection".to_owned());
     }
     Ok(format!("died of signal 9 at {place}, {lost} requests unanswered"))
+}
+
+/// The workers in turn, one after the other.
+async fn workers_die_at(world: &World, place: &'static str) -> Result<(), String> {
+    let names = world.fleet.names(Role::Worker);
+    for name in names.iter().cycle().take(TIMES) {
+        dies_at(world, name, place).await?;
+    }
+    Ok(())
 }
 
 /// Starts a process anew with a planned death, and waits for it.
