@@ -14,7 +14,9 @@ mod checks;
 
 use std::fs;
 
-use checks::{banned, between, config_table, drawing, faults_stay_out, headers, migrations, sizes, transactions};
+use checks::{
+    banned, between, config_table, drawing, faults_stay_out, headers, migrations, sizes, stale_hunks, transactions,
+};
 use imports::{imports, lodgers};
 use source::{files, root};
 
@@ -67,6 +69,12 @@ fn no_build_has_planned_faults_unless_it_says_so() {
     clean(faults_stay_out(&fs::read_to_string(root().join("Cargo.toml")).unwrap()));
     let sources = ["deploy", ".ci"].iter().flat_map(|folder| files(folder, "")).collect::<Vec<_>>();
     clean(banned(&sources, &["features faults", "all-features"], &["deploy/dev.d/checks.sh"]));
+}
+
+#[test]
+fn the_builds_to_be_broken_can_be_broken() {
+    let sources = files("src", ".rs");
+    clean(files("tests/chaos/broken", ".patch").iter().flat_map(|patch| stale_hunks(patch, &sources)));
 }
 
 #[test]

@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::answer::{Answer, TurnedAway};
 use super::breaker::Breaker;
 use super::direct::{Bench, Direct};
-use super::permits::Permits;
+use super::permits::{Permit, Permits};
 use super::plan::{plan, question};
 use super::resolver::Resolver;
 use super::send::{stamp, unavailable};
@@ -25,6 +25,10 @@ use crate::record::{Limits, Recorder};
 use crate::reply::{Listener, Waiters};
 use crate::store::Store;
 use crate::telemetry::{Metrics, Raised};
+
+/// How long a lead for which there is no permit is kept before its sender is told so. Whoever ignores `Retry-After` and asks again
+/// at once would otherwise take the machine from those who have a permit: refusing is cheap, but not free.
+const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
 /// Accepts leads; clones share everything.
 #[derive(Debug, Clone)]
@@ -93,13 +97,22 @@ impl Intake {
     pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
         let mode = lead.mode;
         let under_way = self.under_way(1);
-        let answer = match self.permits.take(workspace_id, 1) {
+        let answer = match self.permit(workspace_id, 1).await {
             None => unavailable(Uuid::now_v7()),
             Some(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
         drop(under_way);
         self.note(mode, arrived, &answer).await;
         answer
+    }
+
+    /// So many permits, or as many as there are; whoever gets none is kept for a while.
+    pub(super) async fn permit(&self, workspace_id: Uuid, wanted: usize) -> Option<Permit> {
+        let permit = self.permits.take(workspace_id, wanted);
+        if permit.is_none() {
+            sleep(REFUSED_AFTER).await;
+        }
+        permit
     }
 
     /// Resolves, plans, stamps and sends a lead that has its permit.

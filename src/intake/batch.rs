@@ -1,12 +1,15 @@
 //! The walk of many leads of one request: the steps of one lead, each taken for all.
 //!
-//! Enters: checked wishes of an authenticated workspace. Leaves: their answers, in the same order. All are
-//! resolved together. Those whose confirm is enough are published one after another, and then their confirms
-//! awaited one after another, so that a thousand cost few wake-ups and no tasks; those that ask for a verdict
-//! wait beside each other.
+//! Enters: checked wishes of an authenticated workspace. Leaves: their answers, in the same order. They go in
+//! slices of as many as one look-up statement serves, or as there are permits for, so that a batch takes no more
+//! room than others leave it, and comes through with less. The leads of a slice whose confirm is enough are
+//! published one after another, and then their confirms awaited one after another, so that hundreds cost few
+//! wake-ups and no tasks; those that ask for a verdict wait beside each other.
 //!
 //! **Invariant:** a lead's answer depends on no other lead of the request, except that a follow-up comes after
 //! the lead that it follows.
+
+use std::collections::HashSet;
 
 use futures_util::future::{join, join_all};
 use tokio::task::coop::consume_budget;
@@ -15,7 +18,7 @@ use uuid::Uuid;
 
 use super::accept::Intake;
 use super::answer::Answer;
-use super::family::Families;
+use super::family::{Families, is_awaited};
 use super::plan::{Plan, plan, question};
 use super::send::{Handed, NotSent, Stamped, stamp, unavailable};
 use crate::lead::{Mode, TrackLead};
@@ -28,25 +31,42 @@ enum Errand {
     Follow(TrackLead),
 }
 
-/// Leads of one request on their way.
+/// A slice of the leads of one request on its way.
 struct Convoy<'a> {
     intake: &'a Intake,
     families: Families,
+    /// Customers of whom an earlier slice had a lead answered 503.
+    lost: &'a HashSet<String>,
     workspace_id: Uuid,
     arrived: Instant,
     until: Instant,
 }
 
 impl Intake {
-    /// Tracks the leads of one request, each as [`Intake::track`] would. Those beyond the permits that are left are
-    /// turned away. Cancel-safe: what was published stays so.
-    pub async fn track_all(&self, workspace_id: Uuid, mut leads: Vec<TrackLead>, arrived: Instant) -> Vec<Answer> {
+    /// Tracks the leads of one request, each as [`Intake::track`] would. Those for which there is still no permit after
+    /// a while, or when the time of a wait is over, are turned away. Cancel-safe: what was published stays so.
+    pub async fn track_all(&self, workspace_id: Uuid, leads: Vec<TrackLead>, arrived: Instant) -> Vec<Answer> {
         let modes: Vec<Mode> = leads.iter().map(|lead| lead.mode).collect();
         let under_way = self.under_way(leads.len());
-        let permit = self.permits.take(workspace_id, leads.len());
-        leads.truncate(permit.as_ref().map_or(0, |permit| permit.count));
-        let mut answers = self.accept_all(workspace_id, leads, arrived).await;
-        drop((permit, under_way));
+        let (mut answers, mut lost) = (Vec::with_capacity(leads.len()), HashSet::new());
+        let mut leads = leads.into_iter();
+        while leads.len() > 0 && arrived.elapsed() < self.wait_timeout {
+            let wanted = leads.len().min(self.resolver.most());
+            let permit = match self.permit(workspace_id, wanted).await {
+                None => self.permits.take(workspace_id, wanted),
+                some => some,
+            };
+            let Some(permit) = permit else { break };
+            let slice: Vec<TrackLead> = leads.by_ref().take(permit.count).collect();
+            let customers: Vec<String> = match leads.len() {
+                0 => Vec::new(),
+                _ => slice.iter().map(|lead| lead.customer_external_id.clone()).collect(),
+            };
+            let answered = self.accept_all(workspace_id, slice, arrived, &lost).await;
+            lost.extend(customers.into_iter().zip(&answered).filter(|(_, answer)| answer.is_unavailable()).map(|(c, _)| c));
+            answers.extend(answered);
+        }
+        drop(under_way);
         answers.resize_with(modes.len(), || unavailable(Uuid::now_v7()));
         for (mode, answer) in modes.into_iter().zip(&answers) {
             self.note(mode, arrived, answer).await;
@@ -54,7 +74,13 @@ impl Intake {
         answers
     }
 
-    async fn accept_all(&self, workspace_id: Uuid, leads: Vec<TrackLead>, arrived: Instant) -> Vec<Answer> {
+    async fn accept_all(
+        &self,
+        workspace_id: Uuid,
+        leads: Vec<TrackLead>,
+        arrived: Instant,
+        lost: &HashSet<String>,
+    ) -> Vec<Answer> {
         let questions = leads.iter().map(|lead| question(workspace_id, lead)).collect();
         let found = self.resolver.resolve_all(questions).await;
         let planned = leads.into_iter().zip(found).map(|(lead, found)| {
@@ -64,7 +90,7 @@ impl Intake {
         let planned: Vec<(TrackLead, Plan)> = planned.collect();
         let families = Families::of(&planned);
         let until = arrived + self.wait_timeout;
-        Convoy { intake: self, families, workspace_id, arrived, until }.send(planned).await
+        Convoy { intake: self, families, lost, workspace_id, arrived, until }.send(planned).await
     }
 }
 
@@ -74,6 +100,11 @@ impl Convoy<'_> {
         let (mut quick, mut errands) = (Vec::with_capacity(planned.len()), Vec::new());
         for (n, (lead, plan)) in planned.into_iter().enumerate() {
             consume_budget().await;
+            if is_awaited(&plan) && self.lost.contains(&lead.customer_external_id) {
+                // What it follows is to be repeated, and so is it.
+                answers.push((n, unavailable(Uuid::now_v7())));
+                continue;
+            }
             if self.families.is_behind(n) {
                 errands.push((n, Errand::Follow(lead)));
                 continue;

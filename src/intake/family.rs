@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::sync::watch;
 
-use super::answer::{Answer, TurnedAway};
+use super::answer::Answer;
 use super::plan::Plan;
 use crate::lead::TrackLead;
 
@@ -82,7 +82,7 @@ impl Families {
         {
             family.send_modify(|state| {
                 state.open = state.open.saturating_sub(1);
-                state.lost |= answer.outcome.as_ref().is_err_and(|why| *why == TurnedAway::Unavailable);
+                state.lost |= answer.is_unavailable();
             });
         }
     }
@@ -101,7 +101,8 @@ fn has_click(lead: &TrackLead, plan: &Plan) -> bool {
     lead.click_id.is_some() && matches!(plan, Plan::Publish { .. })
 }
 
-fn is_awaited(plan: &Plan) -> bool {
+/// Whether it is a follow-up of somebody unknown.
+pub(super) fn is_awaited(plan: &Plan) -> bool {
     matches!(plan, Plan::Publish { awaited: true, .. })
 }
 
@@ -115,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::intake::plan::plan;
-    use crate::intake::{Tracked, TrackedCustomer};
+    use crate::intake::{Tracked, TrackedCustomer, TurnedAway};
     use crate::lead::Schema;
     use crate::store::Found;
 

@@ -69,35 +69,27 @@ impl Resolver {
         }
     }
 
+    /// How many questions one statement serves.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Answers one question, or `None` when that takes too long or `PostgreSQL` is away. Cancel-safe.
     pub(super) async fn resolve(&self, question: Question) -> Option<Found> {
         self.resolve_all(vec![question]).await.pop().flatten()
     }
 
-    /// Answers many questions of one request, in their order. After a statement that took too long nothing more is
-    /// asked. Cancel-safe.
+    /// Answers the questions of one request, in their order; one statement serves at most [`Resolver::most`]. Cancel-safe.
     pub(super) async fn resolve_all(&self, questions: Vec<Question>) -> Vec<Option<Found>> {
-        let mut answers = Vec::with_capacity(questions.len());
-        let mut questions = questions.into_iter();
-        let mut answered = true;
-        while questions.len() > 0 {
-            let began = Instant::now();
-            let (asked, known): (Vec<Question>, Vec<Known>) =
-                questions.by_ref().take(self.most).map(|question| self.recall(question)).unzip();
-            let found = if answered && self.store.is_up() {
-                timeout(self.patience, self.ask(asked)).await.ok().flatten()
-            } else {
-                None
-            };
-            answered = found.is_some();
-            let result = if answered { "resolved" } else { "skipped" };
-            let (took, seconds) = (began.elapsed().as_secs_f64(), &self.metrics.resolve_seconds);
-            let seconds = seconds.with_label_values(&[result]);
-            known.iter().for_each(|_| seconds.observe(took));
-            let mut found = found.unwrap_or_default().into_iter();
-            answers.extend(known.into_iter().map(|known| found.next().map(|found| self.complete(found, known))));
-        }
-        answers
+        let began = Instant::now();
+        let (asked, known): (Vec<Question>, Vec<Known>) =
+            questions.into_iter().map(|question| self.recall(question)).unzip();
+        let found = if self.store.is_up() { timeout(self.patience, self.ask(asked)).await.ok().flatten() } else { None };
+        let result = if found.is_some() { "resolved" } else { "skipped" };
+        let (took, seconds) = (began.elapsed().as_secs_f64(), self.metrics.resolve_seconds.with_label_values(&[result]));
+        known.iter().for_each(|_| seconds.observe(took));
+        let mut found = found.unwrap_or_default().into_iter();
+        known.into_iter().map(|known| found.next().map(|found| self.complete(found, known))).collect()
     }
 
     /// Takes out of a question what memory answers.

@@ -76,22 +76,19 @@ async fn a_body_that_is_no_array_of_its_size_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn leads_beyond_the_permits_are_turned_away_and_come_again() {
+async fn more_leads_than_permits_go_in_slices() {
     let house = Harness::tuned(|config| {
         config.intake.max_in_flight = 30;
         config.intake.workspace_share = 3;
     })
     .await;
     let click = house.click().await;
-    let bodies: Vec<Value> = (0..15).map(|_| lead(&click, "Sign Up", &somebody())).collect();
-    let Batch { whole, each } = house.batch(&bodies).await;
-    assert_eq!(whole.header("retry-after"), Some("1"));
-    let statuses: Vec<u16> = each.iter().map(|answer| answer.status).collect();
-    assert_eq!(statuses, [vec![200; 10], vec![503; 5]].concat());
-    assert!(each.iter().all(|answer| answer.lead_id().is_some()));
-    for answer in house.batch(&bodies[10..]).await.each {
-        answer.ok();
-    }
+    let mut bodies: Vec<Value> = (0..25).map(|_| lead(&click, "Sign Up", &somebody())).collect();
+    bodies.insert(3, deferred(&click, "known by then"));
+    bodies.push(follow_up("known by then"));
+    let each = house.batch(&bodies).await.each;
+    assert_eq!(each.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200; 27]);
+    each.into_iter().last().unwrap().ended("recorded");
     house.finish().await;
 }
 
@@ -100,6 +97,8 @@ async fn a_follow_up_is_not_refused_when_what_it_follows_found_the_queue_full() 
     let mut house = Harness::without_worker_tuned(|config| {
         alert(config);
         config.broker.queue_max_length = 5;
+        config.intake.max_in_flight = 30;
+        config.intake.workspace_share = 3;
     })
     .await;
     let click = house.click().await;
@@ -109,8 +108,14 @@ async fn a_follow_up_is_not_refused_when_what_it_follows_found_the_queue_full() 
         holds(refused == 40, refused)
     });
     full.await;
-    let each = house.batch(&[deferred(&click, "one shard"), follow_up("one shard")]).await.each;
-    assert_eq!(each.iter().map(|answer| answer.status).collect::<Vec<_>>(), [503, 503]);
+    // In one slice, and with another between them.
+    for between in [0, 15] {
+        let mut bodies = vec![lead(&click, "Sign Up", "one shard"); between];
+        bodies.insert(0, deferred(&click, "one shard"));
+        bodies.push(follow_up("one shard"));
+        let each = house.batch(&bodies).await.each;
+        assert!(each.iter().all(|answer| answer.status == 503), "{between}: {:?}", each.last());
+    }
     house.add_worker().await;
     house.finish().await;
 }

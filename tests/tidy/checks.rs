@@ -73,6 +73,33 @@ pub(crate) fn faults_stay_out(manifest: &str) -> Vec<String> {
     faults
 }
 
+/// The hunks of a patch whose old lines do not stand together in the source they name.
+pub(crate) fn stale_hunks(patch: &Source, sources: &[Source]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for file in patch.text.split("\n--- a/").skip(1) {
+        let path = file.lines().next().unwrap_or_default();
+        let text = sources.iter().find(|source| source.path == path).map_or("", |source| source.text.as_str());
+        for hunk in file.split("\n@@ ").skip(1) {
+            let mut old: String = hunk
+                .lines()
+                .skip(1)
+                .take_while(|line| !line.starts_with("diff "))
+                .filter_map(|line| line.strip_prefix([' ', '-']))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            old.insert(0, '\n');
+            if !text.contains(&old) {
+                faults.push(format!(
+                    "{}: the hunk at {} does not fit {path}",
+                    patch.path,
+                    hunk.lines().next().unwrap_or("")
+                ));
+            }
+        }
+    }
+    faults
+}
+
 pub(crate) fn drawing(lib: &Source, existing: &BTreeSet<String>) -> Vec<String> {
     let declared: BTreeSet<String> =
         lib.text.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect();
@@ -148,6 +175,20 @@ mod tests {
         assert_eq!(banned(&one("tests/it/a.rs", "tokio::time::sleep(x)"), &["sleep("], &["tests/it/b.rs"]).len(), 1);
         assert!(banned(&one("tests/it/b.rs", "tokio::time::sleep(x)"), &["sleep("], &["tests/it/b.rs"]).is_empty());
         assert_eq!(migrations(&one("migrations/1.sql", "CREATE TABLE x ();")).len(), 1);
+    }
+
+    #[test]
+    fn a_patch_that_no_longer_fits_is_found() {
+        let patch = |old: &str| {
+            let text = format!(
+                "Why.\n\ndiff --git a/src/x.rs b/src/x.rs\n--- a/src/x.rs\n+++ b/src/x.rs\n@@ -1,2 +1,2 @@ fn\n one\n-{old}\n+new\n"
+            );
+            Source::new("a.patch", &text)
+        };
+        let sources = one("src/x.rs", "zero\none\ntwo\n");
+        assert!(stale_hunks(&patch("two"), &sources).is_empty());
+        assert_eq!(stale_hunks(&patch("three"), &sources).len(), 1);
+        assert_eq!(stale_hunks(&patch("two"), &one("src/y.rs", "one\ntwo\n")).len(), 1);
     }
 
     #[test]
