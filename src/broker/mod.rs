@@ -10,12 +10,14 @@
 mod error;
 mod queue;
 mod letter;
+mod pack;
 mod delivery;
 mod session;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod topology;
 mod keeper;
+mod piles;
 mod outlet;
 mod live;
 mod publisher;

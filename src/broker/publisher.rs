@@ -215,7 +215,7 @@ struct Supervisor {
 impl Supervisor {
     async fn run(mut self, stop: Stop) -> Result<(), BrokerError> {
         while let Some(session) = self.keeper.session().await? {
-            let live = Live::open(&session, &self.channels, &self.routes, self.window).await;
+            let live = Live::open(&session, &self.channels, &self.routes, self.window, &self.shared.metrics).await;
             let live = match live {
                 Ok(live) => Arc::new(live),
                 Err(error) => {

@@ -12,6 +12,9 @@ use super::Config;
 
 type Rule = (bool, &'static str);
 
+/// Of topology v1, which never moves.
+const SHARDS: usize = 4;
+
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
@@ -51,8 +54,8 @@ fn lanes(config: &Config) -> Vec<Rule> {
     let Config { http, broker, worker, .. } = config;
     vec![
         (
-            usize::from(worker.prefetch) >= worker.batch,
-            "worker.prefetch must be at least worker.batch: a batch could never fill",
+            usize::from(worker.prefetch) * SHARDS >= worker.batch,
+            "worker.prefetch, times the four shards, must be at least worker.batch: a batch could never fill",
         ),
         (
             worker.lanes >= 1 && worker.wait_lanes >= 1 && worker.batch >= 1,

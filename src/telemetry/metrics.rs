@@ -104,7 +104,8 @@ metrics! {
     in_flight: Gauge "leadline_in_flight_requests" [] &[], "Lead requests between arrival and answer.";
     resolve_seconds: Histogram "leadline_resolve_seconds" ["result"] FAST, "Look-up of click, link and customer at accept: resolved or skipped.";
     resolve_batch: Histogram "leadline_resolve_batch_requests" [] SIZES, "Requests served by one look-up statement.";
-    publishes: Counter "leadline_publishes_total" ["result"] &[], "Messages published: confirmed, nacked (queue full), crowded (no room in the window in time), unconfirmed (deadline passed), away.";
+    publishes: Counter "leadline_publishes_total" ["result"] &[], "Leads and replies published: confirmed, nacked (queue full), crowded (no room in the window in time), unconfirmed (deadline passed), away.";
+    message_letters: Histogram "leadline_message_letters" [] SIZES, "Leads, or replies, in one published message.";
     breaker_open: Gauge "leadline_breaker_open" [] &[], "Whether leads are recorded straight into PostgreSQL because RabbitMQ does not confirm (1) or go through the queue (0).";
     breaker_turns: Counter "leadline_breaker_turns_total" ["to"] &[], "Times the breaker turned: open, closed.";
     direct_leads: Counter "leadline_direct_leads_total" ["result"] &[], "Leads sent down the direct path: ended, parked, buried, failed (answered 503).";
