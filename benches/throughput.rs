@@ -37,6 +37,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
+    // Thousands of connections; where they are not allowed, opening them says so.
+    drop(rlimit::increase_nofile_limit(u64::MAX));
     let ended = match args.serve {
         Some(threads) => limit::serve(threads).map(|()| true),
         None if args.generate => load::generate().map(|()| true),

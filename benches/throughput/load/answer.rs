@@ -21,6 +21,8 @@ pub(super) struct Answer {
 pub(super) struct Head {
     pub(super) len: usize,
     pub(super) status: u16,
+    /// The connection ends with this answer.
+    pub(super) last: bool,
     /// `None`: chunked.
     body: Option<usize>,
 }
@@ -30,10 +32,17 @@ impl Head {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let len = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
         let text = std::str::from_utf8(bytes.get(..len)?).ok()?;
-        let status = text.get(9..12)?.parse().ok()?;
-        let chunked = header(text, "transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked"));
-        let length = header(text, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        Some(Self { len, status, body: (!chunked).then_some(length) })
+        let mut head = Self { len, status: text.get(9..12)?.parse().ok()?, last: false, body: Some(0) };
+        for (name, value) in headers(text) {
+            if name.eq_ignore_ascii_case("content-length") {
+                head.body = value.parse().ok();
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                head.body = None;
+            } else if name.eq_ignore_ascii_case("connection") {
+                head.last = value.eq_ignore_ascii_case("close");
+            }
+        }
+        Some(head)
     }
 
     /// The body, once it is all there; `None` until then.
@@ -49,12 +58,9 @@ impl Head {
     }
 }
 
-/// The value of a header.
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.split("\r\n").skip(1).filter_map(|line| line.split_once(':')).find_map(|(key, value)| {
-        let same = key.eq_ignore_ascii_case(name);
-        same.then_some(value.trim())
-    })
+fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+    lines.map(|(name, value)| (name, value.trim()))
 }
 
 /// The chunks put together; `None` while the last is missing.
@@ -78,15 +84,17 @@ impl Answer {
     /// What head and body say about one lead.
     pub(super) fn read(head: &[u8], body: &[u8]) -> Option<Self> {
         let head = std::str::from_utf8(head).ok()?;
-        let said = |name| header(head, name).unwrap_or_default().to_owned();
-        let body = std::str::from_utf8(body).ok()?;
-        let link = body.split_once(r#""link":{"id":""#);
-        Some(Self {
-            status: head.get(9..12)?.parse().ok()?,
-            lead: said("x-lead-id"),
-            ending: said("x-lead-ending"),
-            link: link.and_then(|(_, rest)| rest.get(..31)).map(str::to_owned),
-        })
+        let mut answer = Self { status: head.get(9..12)?.parse().ok()?, ..Self::default() };
+        for (name, value) in headers(head) {
+            if name.eq_ignore_ascii_case("x-lead-id") {
+                value.clone_into(&mut answer.lead);
+            } else if name.eq_ignore_ascii_case("x-lead-ending") {
+                value.clone_into(&mut answer.ending);
+            }
+        }
+        let link = std::str::from_utf8(body).ok()?.split_once(r#""link":{"id":""#);
+        answer.link = link.and_then(|(_, rest)| rest.get(..31)).map(str::to_owned);
+        Some(answer)
     }
 
     /// What the answer to a list says about each of its leads, in their order.

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::{JoinSet, LocalSet};
 
@@ -23,6 +23,8 @@ use crate::ground::proc;
 use crate::stats::Times;
 use crate::{Outcome, stats};
 
+/// How long after the last request was begun or due its answer may come.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Requests a connection may lose in a row before the run is given up.
 const LOST_MAX: u32 = 20;
 
@@ -103,8 +105,10 @@ async fn drive(job: Job, clicks: Vec<String>, deferred: Vec<u128>) -> Outcome<(S
         };
     }
     stage.pace.keep(stage.job.connections).await?;
+    let until = tokio::time::Instant::now() + Duration::from_secs_f64(stage.job.seconds) + ANSWERED_WITHIN;
     let mut all = Sent::default();
-    while let Some(done) = connections.join_next().await {
+    let late = |_| format!("no answer for {ANSWERED_WITHIN:?}");
+    while let Some(done) = tokio::time::timeout_at(until, connections.join_next()).await.map_err(late)? {
         let mut done = done??;
         all.notes.append(&mut done.notes);
         all.took.append(&mut done.took);

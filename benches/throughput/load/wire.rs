@@ -66,7 +66,7 @@ impl Wire {
                 break;
             }
         }
-        self.stream = Some(stream);
+        self.stream = Some(stream).filter(|_| head.is_some_and(|head| !head.last));
         let (head, bytes) = (head?, self.buffer.get(..filled)?);
         let body = head.body(bytes, &mut self.store)?;
         Some(Reply { status: head.status, head: bytes.get(..head.len)?, body })

@@ -19,8 +19,8 @@ use crate::targets::{self, verdict};
 
 use super::layout;
 
-/// Connections of A: more than the in-flight bound of one workspace by far.
-const FLOOD: usize = 4096;
+/// Connections of A: more than the in-flight bound of one workspace by far, and fewer than all that a process takes.
+const FLOOD: usize = 4000;
 /// Connections of B, and its requests per second.
 const CALM: usize = 25;
 const CALM_RATE: f64 = 50.0;

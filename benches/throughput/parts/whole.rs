@@ -61,6 +61,7 @@ pub(super) async fn run(args: &Args, ground: &Ground) -> Outcome<bool> {
     let Run { mut figures, tally, .. } = run;
     if let Some(ours) = &mut ours {
         figures.memory = ours.memory();
+        figures.memory.insert("generator".to_owned(), figures.generator_mib());
         let stopped = ours.stop().await.err().map_or("leadline stopped cleanly".to_owned(), |e| e.to_string());
         figures.checks = tally.lines();
         figures.checks.push((stopped.ends_with("cleanly"), stopped));

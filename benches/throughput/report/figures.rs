@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** medians are over rounds; nothing is averaged across different kinds of load.
 
-use crate::ground::proc::{Cpu, Memory, per_item};
+use crate::ground::proc::{Cpu, Memory, mib, per_item};
 use crate::limit::Served;
 use crate::load::Traffic;
 use crate::ours::Stretch;
@@ -153,6 +153,11 @@ impl Figures {
             Some(format!("  {} {rate:.0}/s", cell.traffic.name()))
         });
         format!("  {connections:>3} conn.:{}", words.collect::<String>())
+    }
+
+    /// The largest resident memory of the generator, in MiB.
+    pub(crate) fn generator_mib(&self) -> f64 {
+        largest(self.cells.iter().flat_map(|cell| &cell.runs).map(|run| mib(run.load.memory)))
     }
 
     /// The limit as far as this round has measured it, in one line.

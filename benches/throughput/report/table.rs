@@ -32,7 +32,8 @@ pub(super) fn print_whole(f: &Figures) {
             println!("CPU s per million, {name}: {}", words(&cpu));
         }
     }
-    let rows: Vec<(String, &Cell)> = f.cells.iter().map(|cell| (label(cell), cell)).collect();
+    let mut rows: Vec<(String, &Cell)> = f.cells.iter().map(|cell| (label(cell), cell)).collect();
+    rows.sort_by_key(|(_, cell)| cell.traffic);
     print(&rows);
     print_wait(f);
     if !f.memory.is_empty() {
