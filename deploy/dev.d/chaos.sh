@@ -64,6 +64,8 @@ broken_builds() {
         copy_sources "$copy"
         (cd "$copy" && GIT_CEILING_DIRECTORIES=${copy%/*} git apply "$patch") || die "$patch does not apply any more"
         lend_dependencies "$target/debug" "$target/broken/target/debug"
+        # Cargo takes each copy of this crate for the one before.
+        rm -rf "$target"/broken/target/debug/.fingerprint/leadline-*
         if CARGO_TARGET_DIR=$target/broken/target LEADLINE_DEV_MQ_ROOT=${MQ_ROOT:-} ROOT=$copy cargo_here test --quiet --locked "${FAULTS[@]}" --test chaos -- "$@" >"$said" 2>&1; then
             note "$name: the suite passed, and should have failed: $said"
             failed=1
@@ -90,5 +92,4 @@ lend_dependencies() {
     mkdir -p "$2/deps"
     cp -a "$1/build" "$1/.fingerprint" "$2/"
     find "$1/deps" -maxdepth 1 -type f ! -name '*leadline*' ! -name 'it-*' ! -name 'chaos-*' ! -name 'tidy-*' -exec cp -a -t "$2/deps" {} +
-    rm -rf "$2"/.fingerprint/leadline-*
 }

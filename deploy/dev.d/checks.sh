@@ -57,6 +57,8 @@ cmd_test() {
     TARGET=$(target_dir)
     with_engines
     test_urls
+    # A test waits for engines about half of its time.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc) + 1))}
     STEP=0 STEPS=8
     if [ $# = 0 ]; then STEPS=$((STEPS + 3)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi

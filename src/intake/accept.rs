@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::answer::{Answer, Tracked, TurnedAway};
@@ -30,6 +30,10 @@ use crate::telemetry::{Metrics, Raised};
 
 /// How long a request waits for the reply queue to be opened while the broker serves.
 const OPENING: Duration = Duration::from_secs(1);
+
+/// How long a request for which there is no permit is kept before it is told so. Whoever ignores `Retry-After` and asks again
+/// at once would otherwise take the machine from those who have a permit: refusing is cheap, but not free.
+const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
 /// Accepts leads; clones share everything.
 #[derive(Debug, Clone)]
@@ -99,7 +103,10 @@ impl Intake {
         let mode = lead.mode.as_str();
         let under_way = Raised::by(1, self.metrics.in_flight.with_label_values(&[] as &[&str]));
         let answer = match self.permits.take(workspace_id) {
-            None => unavailable(Uuid::now_v7()),
+            None => {
+                sleep(REFUSED_AFTER).await;
+                unavailable(Uuid::now_v7())
+            }
             Some(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
         drop(under_way);

@@ -10,6 +10,7 @@ use futures_util::future::join;
 use tokio::sync::Mutex;
 
 use crate::engines::{FullDisk, Postgres, PostgresPair, Rabbit};
+use crate::tune::small_disk_mib;
 
 /// The fault that needs a disk that only root can mount.
 pub(crate) const DISK_FULL: &str = "postgres-disk-full";
@@ -64,14 +65,14 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Starts them.
-    pub(crate) async fn start(kind: Kind, logs: &Path) -> Self {
+    /// Starts them, for a short run or a long one.
+    pub(crate) async fn start(kind: Kind, logs: &Path, long: bool) -> Self {
         let nodes = if kind == Kind::Cluster { 3 } else { 1 };
         let database = async {
             match kind {
                 Kind::Single => Database::Single(Postgres::start(logs, 0).await),
                 Kind::Cluster => Database::Pair(PostgresPair::start(logs).await),
-                Kind::Spare => match FullDisk::postgres(logs).await {
+                Kind::Spare => match FullDisk::postgres(logs, small_disk_mib(long)).await {
                     Ok(disk) => Database::SmallDisk(disk),
                     Err(why) => {
                         println!("  SKIPPED: {DISK_FULL}: {why}");

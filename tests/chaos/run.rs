@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use futures_util::future::{join, join_all};
 use rand::Rng;
+use rand::seq::SliceRandom;
 
 use crate::check;
 use crate::clock::pause;
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) faults: Vec<String>,
+    /// What each fault cost.
+    pub(crate) lines: Vec<Line>,
     /// Attempts over HTTP.
     pub(crate) requests: usize,
     /// Faults done.
@@ -61,6 +64,7 @@ impl Found {
     /// Adds what another world found.
     pub(crate) fn add(&mut self, other: Self) {
         self.faults.extend(other.faults);
+        self.lines.extend(other.lines);
         self.requests += other.requests;
         self.done += other.done;
     }
@@ -81,11 +85,12 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
     let held_up = load.finish().await;
     let entries = world.diary.entries(0);
     let requests = entries.iter().filter(|entry| entry.kind != Kind::Planted).count();
-    let mut found = Found { faults: Vec::new(), requests, done: done.len() };
     let lines: Vec<Line> = done.iter().map(|done| report::line(done, &entries)).collect();
     println!("\nworld {}, {:.0} requests a second wished for:\n", world.ground.kind.as_str(), rate);
-    report::print(&done, &lines);
-    found.faults.extend(lines.into_iter().flat_map(|line| line.faults));
+    report::print(&lines);
+    report::evidence(&done);
+    let faults = lines.iter().flat_map(|line| line.faults.clone()).collect();
+    let mut found = Found { faults, lines, requests, done: done.len() };
     println!("\n  {requests} requests, {held_up} beats held up because too many were under way");
     for (name, size) in world.readings.sizes() {
         println!("  {name}: at most {} MiB, {} threads, {} files", size.rss_kib / 1024, size.threads, size.files);
@@ -134,12 +139,16 @@ async fn each(world: &World, faults: &[Fault], lasts: Duration) -> Vec<Done> {
     done
 }
 
-/// Faults drawn from the seed, as long as it takes, with gaps between them.
+/// Faults in an order drawn from the seed, each once before any comes again, as long as it takes, with gaps between them.
 async fn drawn(world: &World, faults: &[Fault], time: Duration) -> Vec<Done> {
-    let (until, mut done) = (Instant::now() + time, Vec::new());
+    let (until, mut done, mut left) = (Instant::now() + time, Vec::new(), Vec::new());
     while Instant::now() < until {
         let (fault, lasts, gap) = world.draw(|dice| {
-            let fault = faults[dice.random_range(0..faults.len())];
+            if left.is_empty() {
+                left.extend_from_slice(faults);
+                left.shuffle(dice);
+            }
+            let fault = left.pop().unwrap();
             let lasts =
                 if dice.random_bool(0.2) { dice.random_range(20.0..60.0) } else { dice.random_range(5.0..20.0) };
             (fault, Duration::from_secs_f64(lasts), Duration::from_secs_f64(dice.random_range(0.5..8.0)))

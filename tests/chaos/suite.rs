@@ -14,6 +14,7 @@ use crate::args::Args;
 use crate::faults::{self, Fault};
 use crate::ground::{Ground, Kind};
 use crate::process::fresh_folder;
+use crate::report;
 use crate::run::{Found, Plan, run};
 use crate::world::World;
 
@@ -69,6 +70,10 @@ async fn worlds(args: &Args) -> bool {
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos"));
     let folder = folder.join(seed.to_string());
     let found = Box::pin(stages(args, seed, &folder)).await;
+    if args.minutes.is_some() {
+        println!("\nall worlds, a line for each fault; times are median and longest:\n");
+        report::print(&report::together(&found.lines));
+    }
     let verdict = if found.faults.is_empty() { "passed" } else { "FAILED" };
     println!(
         "\nchaos: {verdict}: seed {seed}, {} requests, {} faults, {} broken promises, {:.0} s; logs in {}\nchaos: again: {}",
@@ -122,9 +127,9 @@ async fn ground(args: &Args, kind: Kind, folder: &Path) -> Result<Option<Ground>
     if wanted(args, kind).is_empty() {
         return Ok(None);
     }
-    let (folder, began) = (folder.join(kind.as_str()), Instant::now());
+    let (folder, began, long) = (folder.join(kind.as_str()), Instant::now(), args.minutes.is_some());
     fresh_folder(&folder);
-    let ground = tokio::spawn(async move { Ground::start(kind, &folder).await }).await;
+    let ground = tokio::spawn(async move { Ground::start(kind, &folder, long).await }).await;
     let ground = ground.map_err(|_| format!("the engines of world {} did not come up", kind.as_str()))?;
     println!("  {:<10} engines up after {:.1} s", kind.as_str(), began.elapsed().as_secs_f64());
     Ok(Some(ground))

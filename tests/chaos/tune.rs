@@ -30,3 +30,8 @@ pub(crate) const PARK_MAX_S: u64 = 25;
 pub(crate) const fn queue_max_length(long: bool) -> usize {
     if long { 6000 } else { 1200 }
 }
+
+/// The disk that can be full: soon filled in a short run; in a long one it holds what an hour of load writes.
+pub(crate) const fn small_disk_mib(long: bool) -> u32 {
+    if long { 2048 } else { 160 }
+}

@@ -61,6 +61,8 @@ mod openapi;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod rates;
 #[cfg(test)]
 #[path = "../fuzz/laws/mod.rs"]

@@ -1,6 +1,6 @@
 //! One tenant floods, another must not notice.
 //!
-//! Tenant A sends as fast as the machine lets it, over far more connections than it may have requests
+//! Tenant A sends as fast as the machine lets it, over more connections than it may have requests
 //! under way; tenant B sends 50 requests per second, open loop, from a process of its own.
 //!
 //! **Invariant:** B's requests are timed from when they were due, so a slow answer hides no other.
@@ -19,8 +19,9 @@ use crate::targets::{self, verdict};
 
 use super::layout;
 
-/// Connections of A: more than the in-flight bound of one workspace by far, and fewer than all that a process takes.
-const FLOOD: usize = 4000;
+/// Connections of A: more than one workspace may have leads under way (a third of `intake.max_in_flight`), and fewer than
+/// `http.max_connections`, which know no tenants. Whoever is refused asks again at once, so A sends what it can.
+const FLOOD: usize = 3000;
 /// Connections of B, and its requests per second.
 const CALM: usize = 25;
 const CALM_RATE: f64 = 50.0;

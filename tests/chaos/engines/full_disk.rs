@@ -12,7 +12,6 @@ use std::process::Command;
 use super::place;
 use super::postgres::Postgres;
 
-const SIZE: &str = "size=160m";
 /// Little enough that recycled log segments do not carry the server through a full disk.
 const CONF: &str = "max_wal_size = '16MB'\nmin_wal_size = '8MB'\nshared_buffers = '16MB'\ncheckpoint_timeout = '30s'";
 
@@ -25,17 +24,18 @@ pub(crate) struct FullDisk {
 }
 
 impl FullDisk {
-    /// Mounts the disk and starts a server on it.
+    /// Mounts a disk of so many MiB, which are memory where they are used, and starts a server on it.
     ///
     /// # Errors
     /// Why there can be none here: the suite skips the fault with this line.
-    pub(crate) async fn postgres(logs: &Path) -> Result<Self, String> {
+    pub(crate) async fn postgres(logs: &Path, mib: u32) -> Result<Self, String> {
         if !place::is_root() {
             return Err("only root can mount the small disk that this needs".to_owned());
         }
         let place = Postgres::place("small-disk");
+        let size = format!("size={mib}m");
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "leadline-chaos"]).arg(&place.path).output();
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "leadline-chaos"]).arg(&place.path).output();
         match mounted {
             Ok(output) if output.status.success() => {}
             Ok(output) => return Err(format!("no small disk: {}", String::from_utf8_lossy(&output.stderr).trim())),

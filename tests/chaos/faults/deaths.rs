@@ -8,35 +8,39 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::{join, join_all};
 
+use leadline::lead::Mode;
+
 use super::{Evidence, Fault, Span, Watch, died};
 use crate::clock::pause;
 use crate::process::Role;
 use crate::world::World;
 
 const REDELIVERED: (&str, &str) = ("leadline_redeliveries_total", "");
+/// How often workers die at a place where what they held comes back.
+const TIMES: usize = 3;
 
 /// What dies where.
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "worker-dies-in-transaction",
-        does: "kill -9 of a worker after its rows are written, before COMMIT",
+        does: "kill -9 of workers after their rows are written, before COMMIT",
         floor: false,
         aside: false,
-        run: |world, span| worker(world, span, "store.counted").boxed(),
+        run: |world, span| holding(world, span, Mode::Async, "store.counted").boxed(),
     },
     Fault {
         name: "worker-dies-before-ack",
         does: "kill -9 of workers between COMMIT and acknowledgement, while somebody waits for their verdict",
         floor: false,
         aside: false,
-        run: |world, span| before_ack(world, span).boxed(),
+        run: |world, span| holding(world, span, Mode::Wait, "worker.committed").boxed(),
     },
     Fault {
         name: "worker-dies-before-reply",
         does: "kill -9 of a worker between acknowledgement and reply",
         floor: false,
         aside: false,
-        run: |world, span| worker(world, span, "worker.settled").boxed(),
+        run: |world, span| before_reply(world, span).boxed(),
     },
     Fault {
         name: "api-dies-before-confirm",
@@ -68,42 +72,34 @@ pub(super) const FAULTS: &[Fault] = &[
     },
 ];
 
-async fn worker(world: &World, span: &mut Span, place: &'static str) -> Evidence {
-    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+/// Everything of the batch was acknowledged, so nothing of it comes back.
+async fn before_reply(world: &World, span: &mut Span) -> Evidence {
     let names = world.fleet.names(Role::Worker);
-    dies_at(world, &names[0], place).await?;
+    dies_at(world, &names[0], "worker.settled").await?;
     span.ends();
-    let redelivered = match place {
-        // Everything of the batch was acknowledged; what else it held may be nothing.
-        "worker.settled" => String::new(),
-        _ => ", ".to_owned() + &back.bites(1.0, "redelivered").await?,
-    };
-    Ok(format!("died of signal 9 at {place}{redelivered}"))
+    Ok("died of signal 9 at worker.settled".to_owned())
 }
 
-/// Three times, and with many who wait: each redelivery must be told the ending that stands.
-async fn before_ack(world: &World, span: &mut Span) -> Evidence {
+/// Workers die where what they held comes back, in the midst of many leads of a mode.
+///
+/// Each `async` lead was promised to somebody by then, and each redelivered `wait` must be told the
+/// ending that stands.
+async fn holding(world: &World, span: &mut Span, mode: Mode, place: &'static str) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
     let over = AtomicBool::new(false);
     let kills = async {
-        for n in 0..3 {
-            let names = world.fleet.names(Role::Worker);
-            let died = dies_at(world, &names[n % names.len()], "worker.committed").await;
-            if died.is_err() || n == 2 {
-                over.store(true, Ordering::Relaxed);
-                return died;
-            }
-        }
-        Ok(())
+        let died = workers_die_at(world, place).await;
+        over.store(true, Ordering::Relaxed);
+        died
     };
-    let waiting = async {
+    let leads = async {
         while !over.load(Ordering::Relaxed) {
-            join_all((0..8).map(|_| world.wait())).await;
+            join_all((0..8).map(|_| world.lead(mode))).await;
         }
     };
-    join(kills, waiting).await.0?;
+    join(kills, leads).await.0?;
     span.ends();
-    Ok(format!("3 died of signal 9 at worker.committed, {}", back.bites(3.0, "redelivered").await?))
+    Ok(format!("{TIMES} died of signal 9 at {place}, {}", back.bites(TIMES as f64, "redelivered").await?))
 }
 
 async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
@@ -116,6 +112,15 @@ async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
         return Err("no client lost its connection".to_owned());
     }
     Ok(format!("died of signal 9 at {place}, {lost} requests unanswered"))
+}
+
+/// The workers in turn, one after the other.
+async fn workers_die_at(world: &World, place: &'static str) -> Result<(), String> {
+    let names = world.fleet.names(Role::Worker);
+    for name in names.iter().cycle().take(TIMES) {
+        dies_at(world, name, place).await?;
+    }
+    Ok(())
 }
 
 /// Starts a process anew with a planned death, and waits for it.

@@ -8,7 +8,7 @@ use leadline::broker::{Delivery, Publisher, Queue};
 
 use crate::harness::eventually::stays;
 
-use super::set_up::{Mode, Site, Wire, in_time, is_silent, letter, receive};
+use super::set_up::{Mode, Site, Wire, eventually, in_time, is_silent, letter, receive};
 
 async fn publish(publisher: &Publisher, queue: Queue, count: usize) {
     for n in 0..count {
@@ -87,6 +87,32 @@ async fn settling_with_gaps_settles_exactly_what_it_names() {
     unsettled.sort();
     assert_eq!(back, unsettled);
     assert!(is_silent(&mut inlet).await);
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_sent_before_an_answer_is_known_and_silence_is_no_answer() {
+    let wire = Wire::new().await;
+    let mut site = Site::new();
+    site.config.url = wire.url().into();
+    site.config.rpc_timeout = Duration::from_secs(1);
+    let publisher = site.publisher().await;
+    let link = site.link();
+    publish(&publisher, Queue::Wait, 3).await;
+    let mut inlet = link.open(&[Queue::Wait], 10).await.unwrap();
+    eventually("the broker has sent all three", async || inlet.caught_up().await.unwrap() == 3).await;
+    assert_eq!((inlet.arrived(), inlet.settled_through()), (3, 0));
+    assert_eq!(bodies(&receive(&mut inlet, 3).await), ["0", "1", "2"]);
+    assert_eq!(inlet.caught_up().await.unwrap(), 3);
+    inlet.settle(&[1, 3]).await.unwrap();
+    assert_eq!(inlet.settled_through(), 1);
+    inlet.settle(&[2]).await.unwrap();
+    assert_eq!(inlet.settled_through(), 3);
+    wire.set(Mode::Silent);
+    assert!(inlet.caught_up().await.is_err());
+    wire.set(Mode::Open);
     inlet.close().await;
     drop((publisher, link));
     site.finish().await;
