@@ -1,27 +1,20 @@
-//! Scratch databases, migrated and seeded: one workspace, its key, 100 links, 10 000 clicks on them.
+//! Scratch databases, migrated and seeded with a tenant, and what they are asked.
 //!
-//! Enters: the URL of a server where databases may be created. Leaves: a database of our own, and
-//! the [`Seeds`] that requests and messages are made of. Connections plan as the product's do.
+//! Enters: the URL of a server where databases may be created. Leaves: a database of our own. Its
+//! connections plan as the product's do.
 //!
 //! **Invariant:** only databases created here are ever emptied or dropped.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-
 use chrono::Utc;
-use leadline::lead::{id, message::whole_millis};
+use leadline::lead::id;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::seeds::Seeds;
 use crate::Outcome;
-use crate::load::Job;
-use crate::template::Click;
-
-const LINKS: usize = 100;
-const CLICKS: usize = 10_000;
+use crate::stats::Times;
 
 /// A database of our own.
 #[derive(Debug)]
@@ -30,63 +23,6 @@ pub(crate) struct Scratch {
     pub(crate) pool: PgPool,
     name: String,
     server: String,
-}
-
-/// What the database was seeded with.
-#[derive(Debug, Clone)]
-pub(crate) struct Seeds {
-    pub(crate) workspace_id: Uuid,
-    pub(crate) key: String,
-    pub(crate) clicks: Arc<[Click]>,
-    label: &'static str,
-    links: Arc<[Uuid]>,
-    files: PathBuf,
-}
-
-/// Where the run's files go: diary, log, figures.
-pub(crate) fn folder() -> Outcome<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder)
-}
-
-impl Seeds {
-    /// Makes them up; the clicks are also written to a file for the generator. One tenant per label.
-    pub(crate) fn new(label: &'static str) -> Outcome<Self> {
-        let links: Arc<[Uuid]> = (0..LINKS).map(|_| Uuid::now_v7()).collect();
-        let now = whole_millis(Utc::now());
-        let millis = u64::try_from(now.timestamp_millis())?;
-        let spread = (0_u64..).zip(links.iter().cycle()).take(CLICKS);
-        let clicks: Arc<[Click]> = spread
-            .map(|(n, link_id)| Click {
-                id: id::click_id(millis - n),
-                link_id: *link_id,
-                at: now - Duration::from_millis(n),
-            })
-            .collect();
-        let files = folder()?;
-        let ids: Vec<&str> = clicks.iter().map(|click| click.id.as_str()).collect();
-        std::fs::write(files.join(format!("{label}-clicks.txt")), ids.join("\n"))?;
-        std::fs::write(files.join("diary.ndjson"), "")?;
-        let key = format!("ll_{}", id::alphanumerics(24));
-        Ok(Self { workspace_id: Uuid::now_v7(), key, clicks, label, links, files })
-    }
-
-    /// Asynchronous load on an address, with the diary on.
-    pub(crate) fn job(&self, address: &str, connections: usize) -> Job {
-        let file = |name: &str| self.files.join(name).to_string_lossy().into_owned();
-        Job {
-            address: address.to_owned(),
-            connections,
-            seconds: 1.0,
-            pace: 0.0,
-            mode: "async".to_owned(),
-            key: self.key.clone(),
-            workspace: id::show(id::WORKSPACE, self.workspace_id),
-            clicks: file(&format!("{}-clicks.txt", self.label)),
-            diary: file("diary.ndjson"),
-        }
-    }
 }
 
 impl Scratch {
@@ -144,7 +80,7 @@ impl Scratch {
         .await?;
         sqlx::query(
             "INSERT INTO links (id, workspace_id, domain, key, url, track_conversion)
-            SELECT id, $1, $3, 'k' || to_char(n, 'FM000'), 'https://www.example.com/landing', true
+            SELECT id, $1, $3, 'k' || to_char(n, 'FM999999000'), 'https://www.example.com/landing', true
             FROM unnest($2::uuid[]) WITH ORDINALITY AS t(id, n)",
         )
         .bind(workspace)
@@ -175,10 +111,38 @@ impl Scratch {
         Ok(())
     }
 
-    /// Leads recorded so far, by the links' counters: cheap enough to be asked often.
-    pub(crate) async fn recorded(&self) -> Outcome<i64> {
+    /// Leads that have an ending and were accepted under this id or a later one.
+    pub(crate) async fn ended(&self, since: Uuid) -> Outcome<u64> {
+        let count = sqlx::query_scalar("SELECT count(*) FROM leads WHERE id >= $1").bind(since);
+        let count: i64 = count.fetch_one(&self.pool).await?;
+        Ok(u64::try_from(count)?)
+    }
+
+    /// Leads recorded so far, by the links' counters: cheap, however many rows there are.
+    pub(crate) async fn counted(&self) -> Outcome<u64> {
         let sum = sqlx::query_scalar("SELECT coalesce(sum(leads), 0)::bigint FROM links");
-        Ok(sum.fetch_one(&self.pool).await?)
+        let sum: i64 = sum.fetch_one(&self.pool).await?;
+        Ok(u64::try_from(sum)?)
+    }
+
+    /// From accept to the begin of the transaction that gave the ending: what rows can tell.
+    pub(crate) async fn accept_to_begin(&self, since: Uuid) -> Outcome<Times> {
+        let times = sqlx::query_scalar(
+            "SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999]) WITHIN GROUP
+                (ORDER BY (extract(epoch FROM recorded_at - accepted_at) * 1000)::float8)
+            FROM leads WHERE id >= $1",
+        );
+        let times: Option<Vec<f64>> = times.bind(since).fetch_one(&self.pool).await?;
+        match times.as_deref() {
+            Some(&[p50, p99, p999]) => Ok(Times { p50, p99, p999 }),
+            _ => Ok(Times::default()),
+        }
+    }
+
+    /// Bytes of write-ahead log the server has written since it was made.
+    pub(crate) async fn wal_bytes(&self) -> Outcome<f64> {
+        let bytes = sqlx::query_scalar("SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8");
+        Ok(bytes.fetch_one(&self.pool).await?)
     }
 
     /// A process of the server, if it runs on this machine: its parent is the server itself.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::Outcome;
 
 /// Writes a batch and commits it.
-pub(crate) async fn write(connection: &mut PgConnection, messages: &mut [LeadMessage]) -> Outcome<()> {
+pub(super) async fn write(connection: &mut PgConnection, messages: &mut [LeadMessage]) -> Outcome<()> {
     messages.sort_unstable_by(|a, b| a.customer_external_id.cmp(&b.customer_external_id));
     let Some(workspace_id) = messages.first().map(|message| message.workspace_id) else {
         return Ok(());

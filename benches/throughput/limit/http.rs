@@ -1,16 +1,16 @@
 //! H, measured: the bare server as a child process under the same generator, same requests.
 //!
-//! **Invariant:** the generator does for H exactly what it does for us, diary notes included.
+//! **Invariant:** while the clock runs, the generator does for H exactly what it does for us.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use crate::Outcome;
+use crate::ground::Seeds;
+use crate::ground::proc::{self, Cpu, Watched};
 use crate::load::{self, Child, Job, Load};
-use crate::proc::{self, Cpu, Watched};
-use crate::scratch::Seeds;
 
-/// Threads the bare server is tried with; the better one is H.
+/// Threads the bare server is tried with, each under every number of connections; the best is H.
 const THREADS: [usize; 2] = [1, 2];
 
 /// The bare server, running.
@@ -28,16 +28,20 @@ pub(crate) struct Served {
 }
 
 impl Limit {
-    /// Starts the variant that answers more requests.
-    pub(crate) async fn start(seeds: &Seeds, connections: usize, seconds: f64) -> Outcome<Self> {
-        let mut rates = Vec::new();
+    /// Starts the variant that answers most requests, and keeps the number of connections it did so with.
+    pub(crate) async fn start(seeds: &Seeds, connections: &[usize], seconds: f64) -> Outcome<Self> {
+        let mut best = (0.0, 1, 1);
         for threads in THREADS {
-            let served = Self::with(threads, seeds, connections)?.measure(seconds).await?;
-            println!("  H with {threads} thread(s): {:.0}/s", served.load.per_s());
-            rates.push((served.load.per_s(), threads));
+            for connections in connections {
+                let rate = Self::with(threads, seeds, *connections)?.measure(seconds).await?.load.per_s();
+                if rate > best.0 {
+                    best = (rate, threads, *connections);
+                }
+            }
         }
-        let best = rates.iter().max_by(|a, b| a.0.total_cmp(&b.0));
-        Self::with(best.map_or(1, |(_, threads)| *threads), seeds, connections)
+        let (rate, threads, connections) = best;
+        eprintln!("  H: best with {threads} thread(s) and {connections} connections: {rate:.0}/s");
+        Self::with(threads, seeds, connections)
     }
 
     fn with(threads: usize, seeds: &Seeds, connections: usize) -> Outcome<Self> {
@@ -47,7 +51,7 @@ impl Limit {
         let mut address = String::new();
         let stdout = child.0.stdout.take().ok_or("the bare server has no output")?;
         BufReader::new(stdout).read_line(&mut address)?;
-        let mut job = seeds.job(address.trim(), connections);
+        let mut job = seeds.job(vec![address.trim().to_owned()], connections);
         job.diary.clear();
         Ok(Self { child, job })
     }
@@ -64,9 +68,4 @@ impl Limit {
             None => Ok(Served { load, cpu }),
         }
     }
-}
-
-/// How large a share of one core the generator took, in percent.
-pub(crate) fn generator_share(cpu_s: f64, took_s: f64) -> f64 {
-    100.0 * cpu_s / took_s
 }

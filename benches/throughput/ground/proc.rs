@@ -1,7 +1,7 @@
-//! CPU time and memory of processes, from /proc; what cannot be read (another machine, another
-//! user) is simply absent.
+//! CPU time, memory and writes of processes, from /proc; what cannot be read (another machine,
+//! another user) is simply absent.
 //!
-//! Enters: a process id, or a port somebody listens on. Leaves: seconds of CPU, bytes of memory.
+//! Enters: a process id, or a port somebody listens on. Leaves: seconds of CPU, bytes.
 //!
 //! **Invariant:** a parent's figure with its children includes children that have already ended.
 
@@ -25,13 +25,22 @@ pub(crate) enum Watched {
 /// CPU seconds by name.
 pub(crate) type Cpu = BTreeMap<String, f64>;
 
-/// CPU seconds used so far by everyone watched.
+/// MiB of memory by name.
+pub(crate) type Memory = BTreeMap<String, f64>;
+
+/// CPU seconds used so far by everyone watched; several under one name are added up.
 pub(crate) fn cpu(watched: &[(String, Watched)]) -> Cpu {
     let used = |watched: &Watched| match watched {
         Watched::One(pid) => Stat::read(*pid).map(|stat| stat.own),
         Watched::Family(pid) => family(*pid),
     };
-    watched.iter().filter_map(|(name, who)| Some((name.clone(), used(who)?))).collect()
+    let mut cpu = Cpu::new();
+    for (name, who) in watched {
+        if let Some(used) = used(who) {
+            *cpu.entry(name.clone()).or_default() += used;
+        }
+    }
+    cpu
 }
 
 /// What was used between two readings.
@@ -55,10 +64,37 @@ pub(crate) fn own_cpu() -> f64 {
 
 /// The largest resident memory a process ever had, in bytes.
 pub(crate) fn peak_memory(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+    kib(&format!("/proc/{pid}/status"), "VmHWM:").map(|kib| kib * 1024)
+}
+
+/// The resident memory of a process, in bytes.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    kib(&format!("/proc/{pid}/status"), "VmRSS:").map(|kib| kib * 1024)
+}
+
+/// The memory of a process and its children, in bytes; what they share counts once.
+pub(crate) fn family_memory(pid: u32) -> Option<u64> {
+    let children = processes().filter(|child| parent(*child) == Some(pid));
+    let share = |pid: u32| kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:");
+    let own = share(pid)?;
+    Some((own + children.filter_map(share).sum::<u64>()) * 1024)
+}
+
+/// Bytes that a process has sent to the disk so far.
+pub(crate) fn written(pid: u32) -> Option<f64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
+}
+
+/// Bytes as MiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
+
+fn kib(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The parent of a process.
