@@ -63,7 +63,9 @@ impl Intake {
                 _ => slice.iter().map(|lead| lead.customer_external_id.clone()).collect(),
             };
             let answered = self.accept_all(workspace_id, slice, arrived, &lost).await;
-            lost.extend(customers.into_iter().zip(&answered).filter(|(_, answer)| answer.is_unavailable()).map(|(c, _)| c));
+            lost.extend(
+                customers.into_iter().zip(&answered).filter(|(_, answer)| answer.is_unavailable()).map(|(c, _)| c),
+            );
             answers.extend(answered);
         }
         drop(under_way);

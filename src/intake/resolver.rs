@@ -84,9 +84,11 @@ impl Resolver {
         let began = Instant::now();
         let (asked, known): (Vec<Question>, Vec<Known>) =
             questions.into_iter().map(|question| self.recall(question)).unzip();
-        let found = if self.store.is_up() { timeout(self.patience, self.ask(asked)).await.ok().flatten() } else { None };
+        let found =
+            if self.store.is_up() { timeout(self.patience, self.ask(asked)).await.ok().flatten() } else { None };
         let result = if found.is_some() { "resolved" } else { "skipped" };
-        let (took, seconds) = (began.elapsed().as_secs_f64(), self.metrics.resolve_seconds.with_label_values(&[result]));
+        let (took, seconds) =
+            (began.elapsed().as_secs_f64(), self.metrics.resolve_seconds.with_label_values(&[result]));
         known.iter().for_each(|_| seconds.observe(took));
         let mut found = found.unwrap_or_default().into_iter();
         known.into_iter().map(|known| found.next().map(|found| self.complete(found, known))).collect()

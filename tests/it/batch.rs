@@ -47,7 +47,7 @@ async fn results_are_those_of_single_calls_in_the_same_order() {
     for (n, body) in bad.iter().enumerate() {
         bodies.insert(n.min(2) * 2, body.clone());
     }
-    let each = house.batch(&bodies).await.each;
+    let each = house.batch(&bodies).await;
     for (body, answer) in bodies.iter().zip(each) {
         if bad.contains(body) {
             let alone = house.track(body).await;
@@ -101,14 +101,14 @@ async fn of_repeats_in_one_batch_one_is_recorded() {
         let event = ["Sign Up", "sign-up", "SIGN UP"][n % 3];
         with(lead(&click, event, &customer), json!({"mode": if n.is_multiple_of(2) { "async" } else { "wait" }}))
     };
-    let each = house.batch(&(0..20).map(body).collect::<Vec<_>>()).await.each;
+    let each = house.batch(&(0..20).map(body).collect::<Vec<_>>()).await;
     for answer in each {
         house.ended(answer.ok().lead_id().unwrap()).await;
     }
     let rows = house.rows(&customer).await;
     let recorded: Vec<_> = rows.iter().filter(|row| row.ending == "recorded").collect();
     assert_eq!((rows.len(), recorded.len(), house.counted().await), (20, 1, 1));
-    for answer in house.batch(&(0..20).map(body).collect::<Vec<_>>()).await.each {
+    for answer in house.batch(&(0..20).map(body).collect::<Vec<_>>()).await {
         let answer = answer.ended("duplicate");
         assert_eq!((answer.lead_id(), &answer.body["link"]), (Some(recorded[0].id), &json!(null)));
     }
@@ -129,7 +129,7 @@ async fn a_follow_up_behind_its_lead_in_the_same_batch_takes_its_click() {
         };
         bodies.extend([first, follow_up(&customer, if n % 2 == 0 { "async" } else { "wait" })]);
     }
-    let mut each = house.batch(&bodies).await.each.into_iter();
+    let mut each = house.batch(&bodies).await.into_iter();
     each.next().unwrap().refused(400, "bad_request", NOBODY);
     for (body, answer) in bodies[1..].iter().zip(each) {
         let answer = answer.ok();
@@ -149,7 +149,7 @@ async fn a_thousand_are_recorded_and_counted_like_single_ones() {
     let house = Harness::start().await;
     let clicks = [house.click().await, house.click().await];
     let bodies: Vec<Value> = (0..1000).map(|n| lead(&clicks[n % 2], "Sign Up", &somebody())).collect();
-    for answer in house.batch(&bodies).await.each {
+    for answer in house.batch(&bodies).await {
         answer.ok();
     }
     eventually("all of them", || async {

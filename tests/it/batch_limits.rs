@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::harness::Harness;
-use crate::harness::batch::Batch;
 use crate::harness::client::Call;
 use crate::harness::eventually::{eventually, holds};
 use crate::harness::track::{lead, somebody, with};
@@ -65,7 +64,7 @@ async fn a_body_that_is_no_array_of_its_size_is_refused_whole() {
     send(large.into()).await.refused(413, "bad_request", "The request body is too large.");
     let click = house.click().await;
     let long = |size: usize| with(lead(&click, "Sign Up", &somebody()), json!({"customerAvatar": "x".repeat(size)}));
-    let mut each = house.batch(&[long(5000), long(3000), long(5000)]).await.each.into_iter();
+    let mut each = house.batch(&[long(5000), long(3000), long(5000)]).await.into_iter();
     let mut next = || each.next().unwrap();
     next().refused(413, "bad_request", "The request body is too large.");
     next().ok();
@@ -86,7 +85,7 @@ async fn more_leads_than_permits_go_in_slices() {
     let mut bodies: Vec<Value> = (0..25).map(|_| lead(&click, "Sign Up", &somebody())).collect();
     bodies.insert(3, deferred(&click, "known by then"));
     bodies.push(follow_up("known by then"));
-    let each = house.batch(&bodies).await.each;
+    let each = house.batch(&bodies).await;
     assert_eq!(each.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200; 27]);
     each.into_iter().last().unwrap().ended("recorded");
     house.finish().await;
@@ -104,7 +103,7 @@ async fn a_follow_up_is_not_refused_when_what_it_follows_found_the_queue_full() 
     let click = house.click().await;
     let full = eventually("a full queue", || async {
         let batch = house.batch(&vec![lead(&click, "Sign Up", "one shard"); 40]).await;
-        let refused = batch.each.iter().filter(|answer| answer.status == 503).count();
+        let refused = batch.iter().filter(|answer| answer.status == 503).count();
         holds(refused == 40, refused)
     });
     full.await;
@@ -113,7 +112,7 @@ async fn a_follow_up_is_not_refused_when_what_it_follows_found_the_queue_full() 
         let mut bodies = vec![lead(&click, "Sign Up", "one shard"); between];
         bodies.insert(0, deferred(&click, "one shard"));
         bodies.push(follow_up("one shard"));
-        let each = house.batch(&bodies).await.each;
+        let each = house.batch(&bodies).await;
         assert!(each.iter().all(|answer| answer.status == 503), "{between}: {:?}", each.last());
     }
     house.add_worker().await;
@@ -131,12 +130,12 @@ async fn without_a_broker_a_batch_is_recorded_directly() {
     let modes = ["async", "wait", "deferred"];
     let bodies: Vec<Value> =
         (0..300).map(|n| with(lead(&click, "Sign Up", &somebody()), json!({"mode": modes[n % 3]}))).collect();
-    for (n, answer) in house.batch(&bodies).await.each.into_iter().enumerate() {
+    for (n, answer) in house.batch(&bodies).await.into_iter().enumerate() {
         answer.ended(if n % 3 == 2 { "deferred" } else { "recorded" });
     }
     assert!(house.metric("leadline_direct_leads_total{result=\"ended\"}").await > 299.0);
     assert!(house.metric("leadline_batch_leads_count{lane=\"direct\"}").await < 20.0, "recorded one by one");
-    let each = house.batch(&[deferred(&click, "known now"), follow_up("known now")]).await.each;
+    let each = house.batch(&[deferred(&click, "known now"), follow_up("known now")]).await;
     each.into_iter().zip(["deferred", "recorded"]).for_each(|(answer, ending)| drop(answer.ended(ending)));
     house.rabbitmq.restore();
     house.finish().await;
@@ -151,7 +150,7 @@ async fn a_broker_that_falls_silent_delays_a_batch_once() {
     house.rabbitmq.blackhole();
     let bodies: Vec<Value> = (0..700).map(|_| lead(&click, "Sign Up", &somebody())).collect();
     let asked = Instant::now();
-    for answer in house.batch(&bodies).await.each {
+    for answer in house.batch(&bodies).await {
         answer.ended("recorded");
     }
     assert!(asked.elapsed() < Duration::from_secs(3), "took {:?}", asked.elapsed());
@@ -169,7 +168,7 @@ async fn a_batch_queues_up_while_postgres_is_away() {
     ready(&house, "postgres", "away").await;
     let mut bodies: Vec<Value> = (0..100).map(|_| lead(&click, "Sign Up", &somebody())).collect();
     bodies.extend([deferred(&click, "late"), follow_up("late")]);
-    let each = house.batch(&bodies).await.each;
+    let each = house.batch(&bodies).await;
     for answer in &each {
         assert_eq!((answer.status, &answer.body["link"]), (200, &json!(null)), "{}", answer.body);
     }

@@ -101,8 +101,7 @@ async fn replies_of_one_moment_travel_together_and_each_wakes_its_waiter() {
             link_id: None,
         })
         .collect();
-    let waiting: Vec<_> =
-        replies.iter().map(|reply| waiters.register(Uuid::nil(), reply.id).unwrap()).collect();
+    let waiting: Vec<_> = replies.iter().map(|reply| waiters.register(Uuid::nil(), reply.id).unwrap()).collect();
     for reply in &replies {
         send(&publisher, &site.metrics, listener.queue().unwrap(), reply);
     }
