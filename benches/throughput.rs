@@ -32,6 +32,10 @@ mod stats;
 #[path = "throughput/targets.rs"]
 mod targets;
 
+/// As Leadline has it, so that the limit is not held down by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What every part returns: whatever went wrong is printed once, here.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 

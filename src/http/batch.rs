@@ -39,20 +39,23 @@ pub(super) async fn track(
     let pieces = batch::split(&body)?;
     caller.charge(&http, pieces.len())?;
     http.metrics.batch_requests.with_label_values(&[] as &[&str]).observe(pieces.len() as f64);
-    let (mut wishes, mut leads) = (Vec::with_capacity(pieces.len()), Vec::with_capacity(pieces.len()));
-    for piece in pieces {
-        // Others on this thread have their turn.
-        consume_budget().await;
-        wishes.push(read(&http, piece).map(|lead| leads.push(lead)));
-    }
-    let mut answers = http.intake.track_all(caller.workspace_id, leads, arrived).await.into_iter();
-    let mut results = Results::with_capacity(wishes.len());
-    for wish in wishes {
-        let written = match wish {
-            Err(problem) => results.push(&Entry::refused(&problem)),
-            Ok(()) => results.answer(&http, &answers.next().ok_or_else(Problem::internal)?),
-        };
-        written.map_err(|_| Problem::internal())?;
+    let mut bulk = http.intake.bulk(caller.workspace_id, arrived);
+    let mut results = Results::with_capacity(pieces.len());
+    for some in pieces.chunks(bulk.slice().max(1)) {
+        let (mut wishes, mut leads) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
+        for piece in some {
+            // Others on this thread have their turn.
+            consume_budget().await;
+            wishes.push(read(&http, piece).map(|lead| leads.push(lead)));
+        }
+        let mut answers = bulk.track(leads).await.into_iter();
+        for wish in wishes {
+            let written = match wish {
+                Err(problem) => results.push(&Entry::refused(&problem)),
+                Ok(()) => results.answer(&http, &answers.next().ok_or_else(Problem::internal)?),
+            };
+            written.map_err(|_| Problem::internal())?;
+        }
     }
     Ok(results.response(http.intake.retry_after()))
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::answer::{Answer, TurnedAway};
 use super::breaker::Breaker;
 use super::direct::{Bench, Direct};
-use super::permits::{Permit, Permits};
+use super::permits::Permits;
 use super::plan::{plan, question};
 use super::resolver::Resolver;
 use super::send::{stamp, unavailable};
@@ -97,22 +97,16 @@ impl Intake {
     pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
         let mode = lead.mode;
         let under_way = self.under_way(1);
-        let answer = match self.permit(workspace_id, 1).await {
-            None => unavailable(Uuid::now_v7()),
+        let answer = match self.permits.take(workspace_id, 1) {
+            None => {
+                sleep(REFUSED_AFTER).await;
+                unavailable(Uuid::now_v7())
+            }
             Some(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
         drop(under_way);
         self.note(mode, arrived, &answer).await;
         answer
-    }
-
-    /// So many permits, or as many as there are; whoever gets none is kept for a while.
-    pub(super) async fn permit(&self, workspace_id: Uuid, wanted: usize) -> Option<Permit> {
-        let permit = self.permits.take(workspace_id, wanted);
-        if permit.is_none() {
-            sleep(REFUSED_AFTER).await;
-        }
-        permit
     }
 
     /// Resolves, plans, stamps and sends a lead that has its permit.

@@ -15,3 +15,4 @@ mod batch;
 
 pub use accept::{Intake, Parts};
 pub use answer::{Answer, Tracked, TrackedCustomer, TrackedLink, TurnedAway};
+pub use batch::Bulk;

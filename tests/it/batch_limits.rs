@@ -92,6 +92,29 @@ async fn more_leads_than_permits_go_in_slices() {
 }
 
 #[tokio::test]
+async fn what_finds_no_room_in_time_is_turned_away_and_leaves_nothing() {
+    let mut house = Harness::without_worker_tuned(|config| {
+        alert(config);
+        config.intake.max_in_flight = 30;
+        config.intake.workspace_share = 3;
+    })
+    .await;
+    let click = house.click().await;
+    let bodies: Vec<Value> =
+        (0..15).map(|_| with(lead(&click, "Sign Up", &somebody()), json!({"mode": "wait"}))).collect();
+    let each = house.batch(&bodies).await;
+    assert_eq!(each.iter().map(|answer| answer.status).collect::<Vec<_>>(), [503; 15], "nobody works yet");
+    house.add_worker().await;
+    for answer in &each[..10] {
+        assert_eq!(house.ended(answer.lead_id().unwrap()).await.ending, "recorded");
+    }
+    for body in &bodies[10..] {
+        assert!(house.rows(body["customerExternalId"].as_str().unwrap()).await.is_empty(), "sent without a permit");
+    }
+    house.finish().await;
+}
+
+#[tokio::test]
 async fn a_follow_up_is_not_refused_when_what_it_follows_found_the_queue_full() {
     let mut house = Harness::without_worker_tuned(|config| {
         alert(config);

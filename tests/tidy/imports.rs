@@ -42,6 +42,7 @@ const LODGERS: &[(&str, &[&str])] = &[
     ("reqwest", &["cli"]),
     ("csv", &["cli"]),
     ("indicatif", &["cli"]),
+    ("mimalloc", &["main"]),
 ];
 
 pub(crate) fn is_word(c: char) -> bool {
