@@ -29,10 +29,10 @@ use super::{BrokerError, Delivery, Queue, Topology};
 const ROUNDS: usize = 4;
 
 /// What the broker has sent must arrive before a consumer is cancelled: of a cancelled one it drops what is under way, and
-/// hands it out again only when the channel is closed. It has arrived when nothing more did for this long, …
-const QUIET: Duration = Duration::from_millis(50);
-/// … and without acknowledgements the prefetch ends the flow; this bounds it where the broker is slow.
-const QUIET_WITHIN: Duration = Duration::from_secs(1);
+/// hands it out again only when the channel is closed, as a redelivery. It has arrived when nothing more did for this long, …
+const QUIET: Duration = Duration::from_millis(20);
+/// … and where the flow does not end, what has arrived waits no longer than this: a few redeliveries are the lesser evil.
+const QUIET_WITHIN: Duration = Duration::from_millis(100);
 
 /// How often a channel without consumers is looked at: nothing else would tell that it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
