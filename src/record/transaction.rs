@@ -53,6 +53,18 @@ pub(super) async fn record(
     Ok(recorded)
 }
 
+/// Ends what is parked for the customers of a batch that is recorded.
+pub(super) async fn wake(tx: &mut Tx, entries: &[Entry], limits: Limits) -> Result<Vec<Told>, StoreError> {
+    let open: Vec<&Entry> = entries.iter().collect();
+    let attributions = attribute(tx, &open).await?;
+    let woken = tx.wake(&arrivals(&open, &attributions)).await?;
+    let woken: Vec<Entry> = decode(tx, woken).await?.into_iter().map(Entry::new).collect();
+    let woken_as = vec![Attribution::Customer; woken.len()];
+    let all: Vec<(&Entry, &Attribution)> = woken.iter().zip(&woken_as).collect();
+    let verdicts = finish(tx, &all, limits, false).await?;
+    Ok(told(&woken, &verdicts))
+}
+
 /// Ends at most `most` parked leads: the ripe first, then the expired.
 pub(super) async fn sweep(tx: &mut Tx, limits: Limits, most: i64, taken: &Taken) -> Result<Vec<Told>, StoreError> {
     let ripe = tx.take_ripe(most).await?;
@@ -122,19 +134,15 @@ async fn finish(
         tx.park(&parked).await?;
         verdicts.extend(parked.iter().map(|row| (row.id, Verdict::Parked)));
     }
-    let mut counters: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for (link_id, quantity) in stored.counted {
-        *counters.entry(link_id).or_default() += quantity;
-    }
-    if !counters.is_empty() {
-        let (links, quantities): (Vec<Uuid>, Vec<i64>) = counters.into_iter().unzip();
+    let (links, quantities) = keys::sums(stored.counted);
+    if !links.is_empty() {
         tx.count_leads(&links, &quantities).await?;
     }
     Ok(verdicts)
 }
 
 /// The row to be; `None` if it has to wait for its customer.
-fn row<'a>(
+pub(super) fn row<'a>(
     entry: &'a Entry,
     attribution: &'a Attribution,
     clicks: &'a HashMap<CustomerKey, Click>,
