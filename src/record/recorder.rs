@@ -104,9 +104,8 @@ impl Recorder {
         let (mut recorded, waiting) = work.await?;
         if waiting && wake {
             let (some, limits) = (Arc::clone(entries), self.limits);
-            let work = self
-                .store
-                .transaction(move |tx| Box::pin(async move { transaction::wake(tx, &some, limits).await }));
+            let work =
+                self.store.transaction(move |tx| Box::pin(async move { transaction::wake(tx, &some, limits).await }));
             match work.await {
                 Ok(woken) => recorded.woken = woken,
                 Err(error) => tracing::debug!(%error, "parked leads are left to the sweep"),

@@ -18,10 +18,11 @@ use crate::store::{NewLead, StoreError, Tx};
 /// Whether the short way will do: no lead has to be looked for, and no two want the same key.
 pub(super) fn will_do(entries: &[Entry]) -> bool {
     let mut keys = HashSet::with_capacity(entries.len());
-    let is_alone = |entry: &Entry, keys: &mut HashSet<_>| {
-        entry.message.mode == Mode::Deferred || keys.insert((entry.customer(), entry.event_key.as_str()))
-    };
-    entries.iter().all(|entry| !entry.may_be_known() && is_alone(entry, &mut keys))
+    entries.iter().all(|entry| {
+        let is_alone =
+            entry.message.mode == Mode::Deferred || keys.insert((entry.customer(), entry.event_key.as_str()));
+        is_alone && !entry.may_be_known()
+    })
 }
 
 /// Records a batch for which [`will_do`]; returns also whether leads are parked for its customers.
