@@ -18,6 +18,9 @@ use super::{Store, StoreError};
 /// Beyond the server's own statement timeout, how long a silent connection is listened to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The part of the server's statement timeout after which a statement that commits is given up.
+const BEFORE_THE_SERVER: f64 = 0.9;
+
 /// An open transaction; the statements of the hot path are its methods.
 #[derive(Debug)]
 pub struct Tx {
@@ -98,14 +101,15 @@ impl Store {
         }
     }
 
-    /// Its answer is that of a COMMIT, and is waited for no longer.
+    /// Its answer is that of a COMMIT too. It is given up before the server's own timeout: that one would end a wait for a
+    /// synchronous standby as well, and then call committed what the standby has not got.
     async fn commit_at_once<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>,
     {
         let connection = self.noted(self.pool().acquire().await)?;
         let mut tx = Tx { connection };
-        match timeout(self.config.commit_deadline, work(&mut tx)).await {
+        match timeout(self.config.statement_timeout.mul_f64(BEFORE_THE_SERVER), work(&mut tx)).await {
             Ok(Ok(value)) => self.noted(Ok(value)),
             Ok(Err(error)) => {
                 if !matches!(error, StoreError::Refused { .. } | StoreError::Conflict { .. }) {
