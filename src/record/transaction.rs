@@ -43,7 +43,7 @@ pub(super) async fn record(
     tx.arrive(&arrivals).await?;
     let woken = if wake { tx.wake(&arrivals).await? } else { Vec::new() };
     drop(arrivals);
-    let woken: Vec<Entry> = decode(tx, woken).await?.into_iter().map(Entry::new).collect();
+    let woken = decode(tx, woken).await?;
     let woken_as = vec![Attribution::Customer; woken.len()];
     let all: Vec<(&Entry, &Attribution)> =
         open.into_iter().zip(&attributions).chain(woken.iter().zip(&woken_as)).collect();
@@ -58,7 +58,7 @@ pub(super) async fn wake(tx: &mut Tx, entries: &[Entry], limits: Limits) -> Resu
     let open: Vec<&Entry> = entries.iter().collect();
     let attributions = attribute(tx, &open).await?;
     let woken = tx.wake(&arrivals(&open, &attributions)).await?;
-    let woken: Vec<Entry> = decode(tx, woken).await?.into_iter().map(Entry::new).collect();
+    let woken = decode(tx, woken).await?;
     let woken_as = vec![Attribution::Customer; woken.len()];
     let all: Vec<(&Entry, &Attribution)> = woken.iter().zip(&woken_as).collect();
     let verdicts = finish(tx, &all, limits, false).await?;
@@ -69,14 +69,13 @@ pub(super) async fn wake(tx: &mut Tx, entries: &[Entry], limits: Limits) -> Resu
 pub(super) async fn sweep(tx: &mut Tx, limits: Limits, most: i64, taken: &Taken) -> Result<Vec<Told>, StoreError> {
     let ripe = tx.take_ripe(most).await?;
     taken.note(ripe.last());
-    let mut entries: Vec<Entry> = decode(tx, ripe).await?.into_iter().map(Entry::new).collect();
+    let mut entries = decode(tx, ripe).await?;
     let mut attributions = vec![Attribution::Customer; entries.len()];
     let room = most - i64::try_from(entries.len()).unwrap_or(most);
     if room > 0 {
         let expired = tx.take_expired(room).await?;
         taken.note(expired.last());
-        let expired = decode(tx, expired).await?;
-        entries.extend(expired.into_iter().map(Entry::new));
+        entries.extend(decode(tx, expired).await?);
         attributions.resize(entries.len(), Attribution::Rejected(Reason::CustomerNotFound, None));
     }
     let all: Vec<(&Entry, &Attribution)> = entries.iter().zip(&attributions).collect();
@@ -85,11 +84,11 @@ pub(super) async fn sweep(tx: &mut Tx, limits: Limits, most: i64, taken: &Taken)
 }
 
 /// Reads parked messages back; one that cannot be read any more is buried here and now.
-async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Received>, StoreError> {
-    let mut received = Vec::with_capacity(woken.len());
+async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::with_capacity(woken.len());
     for Woken { workspace_id, id, message, reply_to } in woken {
         match LeadMessage::decode(&message) {
-            Ok(lead) => received.push(Received { message: lead, reply_to, again: true }),
+            Ok(message) => entries.push(Entry::new(Received { message, reply_to, again: true })),
             Err(error) => {
                 let (identity, reason) = (id.to_string(), error.to_string());
                 let (workspace_id, lead_id) = (Some(workspace_id), Some(id));
@@ -97,7 +96,7 @@ async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Received>, StoreEr
             }
         }
     }
-    Ok(received)
+    Ok(entries)
 }
 
 fn told(entries: &[Entry], verdicts: &BTreeMap<Uuid, Verdict>) -> Vec<Told> {
