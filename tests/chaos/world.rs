@@ -171,10 +171,11 @@ impl World {
         draw(&mut self.dice.lock().unwrap())
     }
 
-    /// Waits until every API has a `wait` recorded again, through the queue, and everything that was accepted since the
-    /// n-th entry of the diary has ended or is parked: nothing of a fault is left for the next one.
+    /// Waits until whoever was to be started anew was, every API has a `wait` recorded again, through the queue, and everything
+    /// that was accepted since the n-th entry of the diary has ended or is parked: nothing of a fault is left for the next one.
     pub(crate) async fn recovered(&self, since: usize, patience: Duration) -> Result<(), String> {
         within(patience, || async {
+            self.fleet.all_renewed()?;
             for api in self.fleet.addresses() {
                 let entry = self.client.send_to(&self.tenants[0], &self.probe(Mode::Wait), api).await;
                 if entry.line.status != 200 {
