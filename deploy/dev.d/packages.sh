@@ -84,7 +84,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, chaos, bench or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, bench, watch or clients.
 need_packages() {
     local what missing=() line4=0
     for what in "$@"; do
@@ -110,6 +110,10 @@ need_packages() {
             chaos) have faketime || missing+=(faketime) ;;
             fuzz) have c++ || missing+=(g++) ;;
             bench) have wrk || missing+=(wrk) ;;
+            watch)
+                have prometheus && have promtool || missing+=(prometheus)
+                have python3 || missing+=(python3)
+                ;;
             clients)
                 have node || missing+=(nodejs)
                 have npm || missing+=(npm)
