@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::answer::{Answer, TurnedAway};
+use super::answer::{Answer, Cause, TurnedAway};
 use super::breaker::Breaker;
 use super::direct::{Bench, Direct};
 use super::permits::Permits;
 use super::plan::{plan, question};
 use super::resolver::Resolver;
-use super::send::{stamp, unavailable};
+use super::send::stamp;
 use crate::broker::Publisher;
 use crate::config;
 use crate::lead::{Ending, Mode, TrackLead};
@@ -100,12 +100,14 @@ impl Intake {
         let answer = match self.permits.take(workspace_id, 1) {
             None => {
                 sleep(REFUSED_AFTER).await;
-                unavailable(Uuid::now_v7())
+                Answer::unavailable(Uuid::now_v7(), Cause::NoPermit)
             }
             Some(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
         drop(under_way);
-        self.note(mode, arrived, &answer).await;
+        let seconds = self.metrics.answer_seconds.with_label_values(&[mode.as_str()]);
+        seconds.observe(arrived.elapsed().as_secs_f64());
+        self.note(mode, &answer).await;
         answer
     }
 
@@ -124,17 +126,19 @@ impl Intake {
         Raised::by(count, self.metrics.in_flight.with_label_values(&[] as &[&str]))
     }
 
-    /// Counts an answer.
-    pub(super) async fn note(&self, mode: Mode, arrived: Instant, answer: &Answer) {
+    /// Counts an answer, and of a 503 what was missing.
+    pub(super) async fn note(&self, mode: Mode, answer: &Answer) {
         let mode = mode.as_str();
         let said = match (&answer.outcome, answer.ending) {
             (Ok(_), Some(Ending::Duplicate)) => "duplicate",
             (Ok(_), _) => "accepted",
-            (Err(TurnedAway::Unavailable), _) => "unavailable",
+            (Err(TurnedAway::Unavailable(cause)), _) => {
+                self.metrics.failures.with_label_values(&["intake", cause.as_str()]).inc();
+                "unavailable"
+            }
             (Err(_), _) => "refused",
         };
         self.metrics.answers.with_label_values(&[mode, said]).inc();
-        self.metrics.answer_seconds.with_label_values(&[mode]).observe(arrived.elapsed().as_secs_f64());
         fault::point("intake.confirmed").await;
         tracing::debug!(lead.id = %answer.lead_id, lead.mode = mode, answer = said, "lead answered");
     }

@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from promql import metrics
+from promql import metrics, values
 from sources import cases, commands, fences, headings, keys, panels, rules, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +23,9 @@ OWN = {"up": ("gauge", set(), "")}
 TARGET = {"job", "instance"}
 
 
-def known(readme, wanted):
+def known(readme):
     """All metrics by name, a histogram by the three names it is exposed under as well."""
-    found = {**OWN, **readme, **wanted}
+    found = {**OWN, **readme}
     for name, (kind, labels, said) in list(found.items()):
         if kind == "histogram":
             found |= {f"{name}_sum": (kind, labels, said), f"{name}_count": (kind, labels, said),
@@ -48,6 +48,21 @@ def names(uses, exist, recorded):
                 continue
             offences += [f"{place}: {name} has no label {label}" for label in sorted(strange)]
     offences += [f"{name} is recorded, and nobody uses it" for name in sorted(recorded - seen)]
+    return offences
+
+
+def unheard(uses, exposed, readme):
+    """Label values that are matched and that no series has. `exposed`: metric → label → values, of a Leadline that runs. Counters
+    and histograms show all of their values from the start; of a gauge one is enough. Statuses are seen only when they are said."""
+    offences = []
+    for place, expression in uses:
+        for name, label, words in values(expression):
+            there = exposed.get(name, {}).get(label)
+            if there is None or label == "status":
+                continue
+            missing = [word for word in words if word not in there]
+            if missing and (readme.get(name, ("",))[0] != "gauge" or len(missing) == len(words)):
+                offences.append(f'{place}: no {name} has {label}="{missing[0]}"')
     return offences
 
 
@@ -110,11 +125,6 @@ def dashboard(text):
     return offences
 
 
-def overdue(readme, wanted):
-    """Metrics that are still wanted although they are there."""
-    return [f"WANTED.md: {name} is there" for name in wanted if name in readme and readme[name][1] >= wanted[name][1]]
-
-
 def typed(runbook, there, settings):
     """Commands and settings that the runbook names and that do not exist."""
     code = "\n".join(fences(runbook, "sh") + re.findall(r"`([^`\n]+)`", runbook))
@@ -134,29 +144,37 @@ def expressions(text):
             for panel in panels(text) for target in panel.get("targets", [])]
 
 
+def used():
+    """Every expression: of rules and alerts, and of dashboard and runbook: (place, expression)."""
+    read = lambda path: (ROOT / path).read_text()
+    found = rules(read("deploy/prometheus/leadline.rules.yml")) + rules(read("deploy/prometheus/alerts.yml"))
+    shown = expressions(read("deploy/grafana/leadline.json"))
+    shown += [("runbook", block.strip()) for block in fences(read("deploy/runbook.md"), "promql")]
+    return [(rule.get("record") or rule["alert"], rule["expr"]) for rule in found], shown
+
+
 def main(folder):
     read = lambda path: (ROOT / path).read_text()
-    readme, wanted_page = table(read("README.md"), "metrics"), ROOT / "deploy/prometheus/WANTED.md"
-    wanted = table(wanted_page.read_text(), "wanted") if wanted_page.exists() else {}
+    readme = table(read("README.md"), "metrics")
     recorded, alerting = rules(read("deploy/prometheus/leadline.rules.yml")), rules(read("deploy/prometheus/alerts.yml"))
     tests = [case for path in sorted((ROOT / "deploy/prometheus/tests").glob("*.yml")) for case in cases(path.read_text())]
     runbook, board = read("deploy/runbook.md"), read("deploy/grafana/leadline.json")
-    shown = expressions(board) + [("runbook", block.strip()) for block in fences(runbook, "promql")]
-    uses = [(rule.get("record") or rule["alert"], rule["expr"]) for rule in recorded + alerting] + shown
-    offences = (names(uses, known(readme, wanted), {rule["record"] for rule in recorded}) + unwatched(uses, readme)
-                + alerts(alerting, headings(runbook), tests) + recording(recorded) + dashboard(board) + overdue(readme, wanted)
+    ruled, shown = used()
+    uses = ruled + shown
+    offences = (names(uses, known(readme), {rule["record"] for rule in recorded}) + unwatched(uses, readme)
+                + alerts(alerting, headings(runbook), tests) + recording(recorded) + dashboard(board)
                 + typed(runbook, commands(read("src/cli/args.rs")), keys(read("config/default.toml"))))
     for offence in offences:
         print(offence)
     parsed = [{"record": f"shown:{number}", "expr": expression} for number, (_, expression) in enumerate(shown)]
     (folder / "dashboard.rules.yml").write_text(json.dumps({"groups": [{"name": "shown", "rules": parsed}]}, indent=1))
     lines = []
-    for name, (kind, _, said) in sorted((readme | wanted).items()):
+    for name, (kind, _, said) in sorted(readme.items()):
         sample = f'{name}_bucket{{le="+Inf"}} 0\n{name}_sum 0\n{name}_count 0' if kind == "histogram" else f"{name} 0"
         lines.append(f"# HELP {name} {said}\n# TYPE {name} {kind}\n{sample}\n")
     (folder / "metrics.txt").write_text("".join(lines))
     (folder / "rules").write_text(str(len(recorded + alerting)))
-    print(f"{len(readme)} metrics, {len(wanted)} wanted, {len(recorded)} recorded, {len(alerting)} alerts, {len(tests)} cases,"
+    print(f"{len(readme)} metrics, {len(recorded)} recorded, {len(alerting)} alerts, {len(tests)} cases,"
           f" {len(shown)} expressions shown: {len(offences)} offences")
     return 1 if offences else 0
 

@@ -21,7 +21,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
-from check import ROOT, expressions
+from check import ROOT, expressions, unheard, used
 from sources import rules, table
 
 PATIENCE = 60
@@ -51,6 +51,15 @@ def undeclared(text, readme):
             yield f"the README's table has no {name}"
         elif readme[name][0] != kind:
             yield f"{name} is a {kind}, and a {readme[name][0]} in the README's table"
+
+
+def exposition(text):
+    """The label values of an exposition: metric → label → values."""
+    found = {}
+    for name, labels in re.findall(r"^(\w+)\{(.*)\} \S+$", text, re.M):
+        for label, value in re.findall(r'(\w+)="((?:\\.|[^"\\])*)"', labels):
+            found.setdefault(name, {}).setdefault(label, set()).add(value)
+    return found
 
 
 class Prometheus:
@@ -136,7 +145,11 @@ def main(target):
     text = get(f"http://{target}/metrics")
     lint = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     judge("promtool likes /metrics", (lint.stdout + lint.stderr).splitlines() if lint.returncode else [])
-    judge("what /metrics shows is declared", undeclared(text, table((ROOT / "README.md").read_text(), "metrics")))
+    readme = table((ROOT / "README.md").read_text(), "metrics")
+    judge("what /metrics shows is declared", undeclared(text, readme))
+    judge("what is declared is shown", (f"{name} is not there" for name in readme if f"\n# TYPE {name} " not in text))
+    ruled, shown = used()
+    judge("every label value that is asked for exists", unheard(ruled + shown, exposition(text), readme))
     folder = Path(tempfile.mkdtemp(prefix="leadline-watch-"))
     try:
         with Prometheus(folder, target) as prometheus:

@@ -20,6 +20,10 @@ class Readers(unittest.TestCase):
         self.assertEqual(found, {"a_total": {"x", "y"}, "b_info": set(), "c:d:e": set()})
         self.assertEqual(set(promql.metrics("max(a) unless count(b) or vector(0) * d")), {"a", "b", "d"})
 
+    def test_words_that_labels_are_matched_with(self):
+        found = promql.values('a_total{x=~"b|c", y!="d", job=~"$job", z="0.25", w=~"/e(/f)?"} / b{v="{g}"} + c{u="h"}')
+        self.assertEqual(found, [("a_total", "x", ["b", "c"]), ("a_total", "z", ["0.25"]), ("c", "u", ["h"])])
+
     def test_rules_are_read_in_one_line_and_in_blocks(self):
         text = ("  - name: g\n    rules:\n      - record: a:b:c\n        expr: |-\n          sum(\n            x)\n"
                 "      - alert: LeadlineX\n        expr: y > 0\n        labels: {severity: page}\n        annotations:\n"
@@ -40,18 +44,24 @@ class Readers(unittest.TestCase):
 
 class Checks(unittest.TestCase):
     def test_names(self):
-        exist = check.known(README, {})
+        exist = check.known(README)
         good = [("p", 'rate(a_total{result="x", job="y"}[5m]) + b_seconds_bucket{le="1"} + job:leadline_x:sum')]
         self.assertEqual(check.names(good, exist, {"job:leadline_x:sum"}), [])
         for bad in ["c_total", 'a_total{results="x"}', 'b_seconds_count{le="1"}', 'job:leadline_x:sum{queue="q"}']:
             self.assertEqual(len(check.names([("p", bad), *good], exist, {"job:leadline_x:sum"})), 1, bad)
         self.assertEqual(len(check.names([], exist, {"job:leadline_x:sum"})), 1)
 
-    def test_unwatched_and_overdue(self):
+    def test_unheard(self):
+        exposed = {"a_total": {"x": {"b", "c"}}, "g": {"role": {"all"}}}
+        readme = {"a_total": ("counter", {"x"}, ""), "g": ("gauge", {"role"}, "")}
+        good = 'a_total{x=~"b|c", status="500"} + g{role=~"api|all"} + unseen{x="y"}'
+        self.assertEqual(check.unheard([("p", good)], exposed, readme), [])
+        for bad in ['a_total{x="d"}', 'a_total{x=~"b|d"}', 'g{role="api"}']:
+            self.assertEqual(len(check.unheard([("p", bad)], exposed, readme)), 1, bad)
+
+    def test_unwatched(self):
         self.assertEqual(check.unwatched([("p", "a_total + b_seconds_sum")], README), [])
         self.assertEqual(len(check.unwatched([("p", "a_total")], README)), 1)
-        self.assertEqual(check.overdue(README, {"a_total": ("counter", {"result", "more"}, "")}), [])
-        self.assertEqual(len(check.overdue(README, {"a_total": ("counter", {"result"}, "")})), 1)
 
     def test_alerts(self):
         tests = [("LeadlineX", True), ("LeadlineX", False)]
