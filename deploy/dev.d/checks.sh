@@ -50,20 +50,21 @@ cmd_test() {
     check_engine_ports
     check_beside_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
-        need_packages build engines psql chaos clients
+        need_packages build engines psql chaos ship clients
     else
-        need_packages build engines psql chaos
+        need_packages build engines psql chaos ship
     fi
     TARGET=$(target_dir)
     with_engines
     test_urls
     # A test waits for engines about half of its time.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc) + 1))}
-    STEP=0 STEPS=8
+    STEP=0 STEPS=9
     if [ $# = 0 ]; then STEPS=$((STEPS + 3)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
+    step "image, compose, Kubernetes, systemd" ship
     step "build" cargo_here build --locked "${FAULTS[@]}"
     step "build without TLS" cargo_here check --locked --no-default-features
     step "migrate an empty database" migrate_lint_database

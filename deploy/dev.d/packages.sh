@@ -84,7 +84,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, chaos, bench or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, bench, ship or clients.
 need_packages() {
     local what missing=() line4=0
     for what in "$@"; do
@@ -110,6 +110,12 @@ need_packages() {
             chaos) have faketime || missing+=(faketime) ;;
             fuzz) have c++ || missing+=(g++) ;;
             bench) have wrk || missing+=(wrk) ;;
+            ship)
+                have python3 || missing+=(python3)
+                python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+                # Only its tool that reads units; elsewhere they stay unread.
+                have systemd-analyze || ! have apt-get || missing+=(systemd)
+                ;;
             clients)
                 have node || missing+=(nodejs)
                 have npm || missing+=(npm)
