@@ -23,6 +23,9 @@ use crate::store::{SchemaState, Store, StoreError, schema_state};
 use crate::telemetry::{Metrics, MetricsError};
 use crate::worker;
 
+/// How long the API's door stays shut for RabbitMQ to be reached; a handshake takes a few milliseconds.
+const REACHED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why an application does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -150,6 +153,8 @@ impl Ground<'_> {
         let store = self.store("api", config.store.api_connections, ground).await?;
         let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
         let listener = Listener::start(link, &waiters, metrics, ground);
+        // What came in before RabbitMQ is reached would open the breaker. One that is away is not waited for any longer.
+        drop(tokio::time::timeout(REACHED_WITHIN, publisher.ready()).await);
         let (publisher, metrics) = (publisher.clone(), metrics.clone());
         let limits = Limits { follow_up_wait: config.worker.follow_up_wait, park_max: config.worker.park_max };
         let parts = Parts { store: store.clone(), limits, publisher, waiters, listener, metrics: metrics.clone() };

@@ -2,19 +2,53 @@
 //!
 //! **Invariant:** an empty series has no figure: NaN, which meets no target.
 
-/// The value below which this share (0..=1) of the series lies.
-pub(crate) fn percentile(series: &[f64], share: f64) -> f64 {
-    let mut sorted = series.to_vec();
-    sorted.sort_by(f64::total_cmp);
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How long something took, in milliseconds: the middle and the slow end.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Times {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { p50: f64::NAN, p99: f64::NAN, p999: f64::NAN }
+    }
+}
+
+impl Times {
+    /// Of a series in milliseconds.
+    pub(crate) fn of(mut series: Vec<f64>) -> Self {
+        series.sort_by(f64::total_cmp);
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| at(&series, share));
+        Self { p50, p99, p999 }
+    }
+
+    /// The medians over several runs.
+    pub(crate) fn medians(runs: &[Self]) -> Self {
+        let of = |figure: fn(&Self) -> f64| median(&runs.iter().map(figure).collect::<Vec<_>>());
+        Self { p50: of(|t| t.p50), p99: of(|t| t.p99), p999: of(|t| t.p999) }
+    }
+
+    /// Each longer by so much.
+    pub(crate) fn and(self, more: f64) -> Self {
+        Self { p50: self.p50 + more, p99: self.p99 + more, p999: self.p999 + more }
+    }
+}
+
+/// Milliseconds of a duration.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// The value below which this share (0..=1) of a sorted series lies.
+fn at(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an index into a short series"
-    )]
-    let n = (last as f64 * share).round() as usize;
-    sorted.get(n).copied().unwrap_or(f64::NAN)
+    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// The middle value.
@@ -33,6 +67,12 @@ pub(crate) fn median(series: &[f64]) -> f64 {
 
 /// Largest minus smallest, as a share of the median.
 pub(crate) fn spread(series: &[f64]) -> f64 {
-    let (low, high) = (percentile(series, 0.0), percentile(series, 1.0));
-    (high - low) / median(series)
+    let mut sorted = series.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (at(&sorted, 1.0) - at(&sorted, 0.0)) / median(series)
+}
+
+/// The largest of several figures, NaN among them ignored; NaN of none.
+pub(crate) fn largest(figures: impl Iterator<Item = f64>) -> f64 {
+    figures.fold(f64::NAN, f64::max)
 }

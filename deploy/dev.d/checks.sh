@@ -162,13 +162,28 @@ clients() {
 # bench -----------------------------------------------------------------------------------------------------------------
 
 cmd_bench() {
+    local arg
     need_rust
+    for arg in "$@"; do
+        # Neither its help nor a service given by URL needs engines of ours.
+        case $arg in --help | -h | --peer | --peer=*)
+            need_packages build
+            bench "$@"
+            return 0
+            ;;
+        esac
+    done
     check_engine_ports
-    need_packages build engines bench
+    need_packages build engines
     with_engines
     if pid_of leadline >/dev/null; then note "leadline is running too and takes its share of the machine; \`deploy/dev down\` first for honest figures"; fi
-    (cd "$ROOT" && DATABASE_URL=$DATABASE_URL AMQP_URL=$AMQP_URL SQLX_OFFLINE=true \
-        cargo bench --locked --bench throughput -- "$@") || die "the benchmark failed or missed its target"
+    export DATABASE_URL AMQP_URL
+    bench "$@"
+}
+
+bench() {
+    (cd "$ROOT" && SQLX_OFFLINE=true cargo bench --locked --bench throughput -- "$@") ||
+        die "the benchmark failed or missed a target"
 }
 
 # prepare ---------------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, bench, ship or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, ship or clients.
 need_packages() {
     local what missing=() line4=0
     for what in "$@"; do
@@ -109,7 +109,6 @@ need_packages() {
             # A clock of its own for a process.
             chaos) have faketime || missing+=(faketime) ;;
             fuzz) have c++ || missing+=(g++) ;;
-            bench) have wrk || missing+=(wrk) ;;
             ship)
                 have python3 || missing+=(python3)
                 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)

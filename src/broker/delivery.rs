@@ -1,20 +1,24 @@
-//! One message as it was received, free of the client library.
+//! One letter as it was received, free of the client library.
 //!
-//! Enters: lapin's delivery. Leaves: a [`Delivery`] or [`ReplyDelivery`]. A header that is missing or of
+//! Enters: lapin's delivery. Leaves: a [`Delivery`] or [`ReplyDelivery`] for each letter in it, of which those of a pack share
+//! tag, headers and reply queue. A header that is missing or of
 //! an unexpected type counts as absent: 3.10 and 4.x differ in what they set on a first delivery.
 //!
-//! **Invariant:** the body is moved, never copied, and never shows in `Debug`.
+//! **Invariant:** the body of a letter that came alone is moved, never copied, and none ever shows in `Debug`.
 
 use std::fmt;
 
+use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use uuid::Uuid;
 
 use super::Queue;
+use super::pack::{self, unpack};
 
-/// One message taken from a queue of the topology, unsettled.
+/// One letter taken from a queue of the topology, unsettled.
 pub struct Delivery {
-    /// What to settle it by; meaningful to the inlet that handed it out, and to no other.
+    /// What to settle it by, together with whatever else came in the same message; meaningful to the inlet that handed it out,
+    /// and to no other.
     pub tag: u64,
     /// The queue it came from.
     pub queue: Queue,
@@ -32,7 +36,7 @@ pub struct Delivery {
     pub death: Option<String>,
 }
 
-/// One message taken from the reply queue; nothing has to be settled.
+/// One letter taken from the reply queue; nothing has to be settled.
 pub struct ReplyDelivery {
     /// Whom it is for.
     pub id: Option<Uuid>,
@@ -41,7 +45,26 @@ pub struct ReplyDelivery {
 }
 
 impl Delivery {
-    pub(super) fn new(queue: Queue, from: lapin::message::Delivery) -> Self {
+    /// Takes the letters out of a message; returns how many there are, one at least. What calls itself a pack and is none is
+    /// handed out as it is.
+    pub(super) fn open(queue: Queue, from: lapin::message::Delivery, into: &mut Vec<Self>) -> usize {
+        let packed = is_pack(&from.properties);
+        let whole = Self::new(queue, from);
+        let Some(letters) = packed.then(|| unpack(&whole.body)).flatten() else {
+            into.push(whole);
+            return 1;
+        };
+        into.extend(letters.iter().map(|(id, body)| Self {
+            message_id: Some(id.to_string()),
+            reply_to: whole.reply_to.clone(),
+            death: whole.death.clone(),
+            body: body.to_vec(),
+            ..whole
+        }));
+        letters.len()
+    }
+
+    fn new(queue: Queue, from: lapin::message::Delivery) -> Self {
         let properties = &from.properties;
         let headers = properties.headers().as_ref();
         Self {
@@ -58,10 +81,24 @@ impl Delivery {
 }
 
 impl ReplyDelivery {
-    pub(super) fn new(from: lapin::message::Delivery) -> Self {
+    /// Takes the letters out of a message.
+    pub(super) fn open(from: lapin::message::Delivery, into: &mut Vec<Self>) {
+        match is_pack(&from.properties).then(|| unpack(&from.data)).flatten() {
+            Some(letters) => {
+                into.extend(letters.iter().map(|(id, body)| Self { id: Some(*id), body: body.to_vec() }));
+            }
+            None => into.push(Self::new(from)),
+        }
+    }
+
+    fn new(from: lapin::message::Delivery) -> Self {
         let id = from.properties.correlation_id().as_ref();
         Self { id: id.and_then(|id| Uuid::try_parse(id.as_str()).ok()), body: from.data }
     }
+}
+
+fn is_pack(properties: &BasicProperties) -> bool {
+    properties.content_type().as_ref().is_some_and(|kind| kind.as_str() == pack::CONTENT_TYPE)
 }
 
 fn text(short: &ShortString) -> String {

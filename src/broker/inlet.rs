@@ -1,7 +1,7 @@
 //! One receiving channel: a consumer per queue, merged into one stream in tag order.
 //!
 //! Enters: queues and a prefetch. Leaves: deliveries, in batches of whatever has arrived; tags settle
-//! them. The broker numbers the deliveries of a channel without a gap, and handing them out in that
+//! them. The broker numbers the messages of a channel without a gap, and handing them out in that
 //! order is what makes one acknowledgement cover a whole batch.
 //!
 //! **Invariant:** once anything fails, every delivery this inlet handed out is void: the broker will hand
@@ -29,10 +29,10 @@ use super::{BrokerError, Delivery, Queue, Topology};
 const ROUNDS: usize = 4;
 
 /// What the broker has sent must arrive before a consumer is cancelled: of a cancelled one it drops what is under way, and
-/// hands it out again only when the channel is closed. It has arrived when nothing more did for this long, …
-const QUIET: Duration = Duration::from_millis(50);
-/// … and without acknowledgements the prefetch ends the flow; this bounds it where the broker is slow.
-const QUIET_WITHIN: Duration = Duration::from_secs(1);
+/// hands it out again only when the channel is closed, as a redelivery. It has arrived when nothing more did for this long, …
+const QUIET: Duration = Duration::from_millis(20);
+/// … and where the flow does not end, what has arrived waits no longer than this: a few redeliveries are the lesser evil.
+const QUIET_WITHIN: Duration = Duration::from_millis(100);
 
 /// How often a channel without consumers is looked at: nothing else would tell that it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -46,11 +46,24 @@ pub struct Inlet {
     topology: Topology,
     queues: Vec<Queue>,
     sources: Vec<Source>,
-    arrived: VecDeque<Delivery>,
+    arrived: VecDeque<Arrived>,
     tags: Tags,
     prefetch: u16,
     generation: u32,
     _held: Arc<DropGuard>,
+}
+
+/// A message that nobody has received yet.
+#[derive(Debug)]
+struct Arrived {
+    queue: Queue,
+    message: lapin::message::Delivery,
+}
+
+impl Arrived {
+    fn tag(&self) -> u64 {
+        self.message.delivery_tag
+    }
 }
 
 #[derive(Debug)]
@@ -85,8 +98,8 @@ impl Inlet {
         Ok(inlet)
     }
 
-    /// Waits for one delivery, then takes what has arrived: at most `max` deliveries of together
-    /// `max_bytes` of body, at least one. Cancel-safe.
+    /// Waits for one message, then takes what has arrived: at most `max` deliveries of together `max_bytes` of body, save that
+    /// a message is taken whole; at least one. Cancel-safe.
     ///
     /// # Errors
     /// The channel or its connection is gone: every delivery taken from it is void.
@@ -99,22 +112,20 @@ impl Inlet {
             () = ended(&channel), if paused => return Err(BrokerError::Gone("the channel")),
             arrived = std::future::poll_fn(|cx| self.poll_arrived(cx)) => arrived?,
         }
-        let mut bytes = 0_usize;
-        for taken in 0..max.max(1) {
-            let Some(next) = self.arrived.front() else {
-                break;
-            };
-            bytes = bytes.saturating_add(next.body.len());
-            if taken > 0 && bytes > max_bytes {
-                break;
-            }
-            self.tags.hand_out(next.tag);
-            into.extend(self.arrived.pop_front());
+        let (mut taken, mut bytes) = (0, 0);
+        while let Some(Arrived { queue, message }) = self.arrived.pop_front_if(|next| {
+            bytes += next.message.data.len();
+            taken == 0 || (taken < max && bytes <= max_bytes)
+        }) {
+            let tag = message.delivery_tag;
+            let letters = Delivery::open(queue, message, into);
+            self.tags.hand_out(tag, letters);
+            taken += letters;
         }
         Ok(())
     }
 
-    /// How many deliveries have arrived that nobody has received yet.
+    /// How many messages have arrived that nobody has received yet.
     #[must_use]
     pub fn arrived(&self) -> usize {
         self.arrived.len()
@@ -132,7 +143,7 @@ impl Inlet {
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
         })
         .await?;
-        Ok(self.arrived.back().map_or(self.tags.next() - 1, |last| last.tag))
+        Ok(self.arrived.back().map_or(self.tags.next() - 1, Arrived::tag))
     }
 
     /// The highest tag below which everything is settled, itself included; 0 if nothing is.
@@ -142,7 +153,8 @@ impl Inlet {
     }
 
     /// Acknowledges settled deliveries: the unbroken run from the lowest unsettled tag at once, the
-    /// rest singly. Tags this inlet never handed out are passed over.
+    /// rest singly; of a message that brought several, when the last is settled. A tag is given once for each of its
+    /// deliveries. Tags this inlet never handed out are passed over.
     ///
     /// # Errors
     /// The channel or its connection is gone; whether the acknowledgement arrived is unknown.
@@ -182,7 +194,7 @@ impl Inlet {
             let arrived = &mut self.arrived;
             let rest = async {
                 while let Some(delivery) = source.consumer.next().await {
-                    arrived.push_back(Delivery::new(source.queue, delivery?));
+                    arrived.push_back(Arrived { queue: source.queue, message: delivery? });
                 }
                 Ok(())
             };
@@ -265,12 +277,12 @@ impl Inlet {
     }
 
     fn sort(&mut self) {
-        self.arrived.make_contiguous().sort_by_key(|delivery| delivery.tag);
+        self.arrived.make_contiguous().sort_by_key(Arrived::tag);
     }
 
     fn is_gapless(&self) -> bool {
         let count = u64::try_from(self.arrived.len()).unwrap_or(u64::MAX);
-        let last = self.arrived.back().map(|delivery| delivery.tag);
+        let last = self.arrived.back().map(Arrived::tag);
         last.is_none_or(|last| last.saturating_add(1) == self.tags.next().saturating_add(count))
     }
 }
@@ -284,10 +296,10 @@ async fn ended(channel: &Channel) {
 }
 
 impl Source {
-    fn poll_all(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Delivery>) -> Result<(), BrokerError> {
+    fn poll_all(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Arrived>) -> Result<(), BrokerError> {
         loop {
             match Pin::new(&mut self.consumer).poll_next(cx) {
-                Poll::Ready(Some(delivery)) => into.push_back(Delivery::new(self.queue, delivery?)),
+                Poll::Ready(Some(delivery)) => into.push_back(Arrived { queue: self.queue, message: delivery? }),
                 Poll::Ready(None) => return Err(BrokerError::Gone("a consumer")),
                 Poll::Pending => return Ok(()),
             }

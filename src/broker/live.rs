@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::outlet::{Caller, Order, Outlet, Routes, confirming};
 use super::session::Session;
 use super::{BrokerError, Letter, PublishError};
+use crate::telemetry::Metrics;
 
 /// The publishing side of one connection.
 #[derive(Debug)]
@@ -37,14 +38,15 @@ impl Live {
         tasks: &[mpsc::Sender<Outlet>],
         routes: &Arc<Routes>,
         window: u32,
+        metrics: &Metrics,
     ) -> Result<Self, BrokerError> {
         let mut slots = Vec::with_capacity(tasks.len());
         let blocked = watch::Sender::new(false);
         for task in tasks {
             let channel = confirming(session).await?;
             let (sender, orders) = mpsc::unbounded_channel();
-            let (session, routes) = (Arc::clone(session), Arc::clone(routes));
-            let outlet = Outlet { session, channel, orders, routes, blocked: blocked.subscribe() };
+            let (session, routes, metrics) = (Arc::clone(session), Arc::clone(routes), metrics.clone());
+            let outlet = Outlet { session, channel, orders, routes, blocked: blocked.subscribe(), metrics };
             if task.send(outlet).await.is_err() {
                 return Err(BrokerError::Gone("the task of a publishing channel"));
             }

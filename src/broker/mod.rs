@@ -10,12 +10,14 @@
 mod error;
 mod queue;
 mod letter;
+mod pack;
 mod delivery;
 mod session;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod topology;
 mod keeper;
+mod piles;
 mod outlet;
 mod live;
 mod publisher;
@@ -30,7 +32,7 @@ pub use error::{BrokerError, PublishError};
 pub use inlet::Inlet;
 pub use letter::{Address, Letter};
 pub use link::Link;
-pub use publisher::Publisher;
+pub use publisher::{Ordered, Publisher};
 pub use queue::Queue;
 pub use reply_inlet::ReplyInlet;
 pub use topology::Topology;

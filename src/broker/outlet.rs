@@ -1,7 +1,7 @@
 //! One publishing channel and the one task that owns it.
 //!
 //! Enters: orders (a letter, its permit, whoever waits for the confirm). Leaves: the broker's word on
-//! each. lapin takes the confirm's number and queues the frames under two locks, so a channel shared by
+//! each; [`super::piles`] says which travel together. lapin takes the confirm's number and queues the frames under two locks, so a channel shared by
 //! tasks would mix confirms up; a future that is first polled here does both in one step. The confirm
 //! alone counts: lapin attaches returned messages to the wrong ones.
 //!
@@ -25,12 +25,15 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, interval};
 
+use super::pack::{self, pack};
+use super::piles::{Lot, Piles};
 use super::session::Session;
 use super::{Address, BrokerError, Letter, PublishError, Queue, Topology};
 use crate::lifecycle::fault;
+use crate::telemetry::Metrics;
 
 /// Orders taken from the queue at once.
-const BURST: usize = 64;
+const BURST: usize = 256;
 /// A queue that is full refuses everything, and a channel costs a round trip or two.
 const RENEW_EVERY: Duration = Duration::from_millis(500);
 const PERSISTENT: u8 = 2;
@@ -61,6 +64,11 @@ impl Caller {
         Self { answer: None, handed_over: false }
     }
 
+    /// Whether somebody waited and gave up.
+    pub(super) fn is_gone(&self) -> bool {
+        self.answer.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
     fn tell(&mut self, word: Result<(), PublishError>) {
         if let Some(answer) = self.answer.take()
             && answer.send(word).is_err()
@@ -86,6 +94,7 @@ pub(super) struct Outlet {
     pub(super) routes: Arc<Routes>,
     /// Whether the broker says that it takes no messages.
     pub(super) blocked: watch::Receiver<bool>,
+    pub(super) metrics: Metrics,
 }
 
 /// A channel that waits for the broker's word on whatever it publishes.
@@ -106,9 +115,10 @@ pub(super) async fn serve(mut outlets: mpsc::Receiver<Outlet>) {
 impl Outlet {
     /// Publishes until nobody can order any more and every confirm is in, or the session is over.
     async fn run(self) {
-        let Self { session, mut channel, mut orders, routes, blocked } = self;
+        let Self { session, mut channel, mut orders, routes, blocked, metrics } = self;
+        let letters = metrics.message_letters.with_label_values(&[] as &[&str]);
         let mut gone = std::pin::pin!(session.gone());
-        let mut burst = Vec::with_capacity(BURST);
+        let (mut burst, mut piles, mut lots) = (Vec::with_capacity(BURST), Piles::default(), Vec::new());
         let mut under_way = FuturesUnordered::new();
         let mut owed = Owed::default();
         let mut look = interval(session.deadline());
@@ -116,29 +126,35 @@ impl Outlet {
         while open || !under_way.is_empty() {
             tokio::select! {
                 () = &mut gone => break,
-                sent = under_way.next(), if !under_way.is_empty() => match sent {
-                    Some(Sent { round, word: Word::Confirmed }) => owed.paid(round),
-                    Some(Sent { round, word: Word::Refused }) => {
-                        owed.paid(round);
-                        if renewed.elapsed() >= RENEW_EVERY {
-                            match confirming(&session).await {
-                                Ok(fresh) => (channel, renewed) = (fresh, Instant::now()),
-                                Err(error) => tracing::debug!(%error, "no other channel after a refusal"),
+                sent = under_way.next(), if !under_way.is_empty() => if let Some(Sent { round, shard, word }) = sent {
+                    piles.settled(shard);
+                    match word {
+                        Word::Confirmed => owed.paid(round),
+                        Word::Refused => {
+                            owed.paid(round);
+                            if renewed.elapsed() >= RENEW_EVERY {
+                                match confirming(&session).await {
+                                    Ok(fresh) => (channel, renewed) = (fresh, Instant::now()),
+                                    Err(error) => tracing::debug!(%error, "no other channel after a refusal"),
+                                }
                             }
                         }
+                        Word::Lost => session.abandon(),
                     }
-                    Some(Sent { word: Word::Lost, .. }) => session.abandon(),
-                    None => {}
                 },
                 taken = orders.recv_many(&mut burst, BURST), if open => {
                     open = taken > 0;
-                    let round = owed.more(taken);
-                    under_way.extend(burst.drain(..).map(|order| send(channel.clone(), &routes, order, round)));
+                    burst.drain(..).for_each(|order| piles.add(order));
                 }
                 _ = look.tick() => if owed.for_long(*blocked.borrow()) {
                     tracing::debug!("confirms are overdue: the connection is given up");
                     session.abandon();
                 }
+            }
+            piles.ready(&mut lots);
+            for lot in lots.drain(..) {
+                letters.observe(f64::from(u32::try_from(lot.orders.len()).unwrap_or(u32::MAX)));
+                under_way.push(send(channel.clone(), &routes, lot, owed.one_more()));
             }
         }
     }
@@ -154,9 +170,9 @@ struct Owed {
 }
 
 impl Owed {
-    /// Notes letters; returns their round.
-    fn more(&mut self, count: usize) -> bool {
-        self.now = self.now.saturating_add(count);
+    /// Notes a message; returns its round.
+    fn one_more(&mut self) -> bool {
+        self.now = self.now.saturating_add(1);
         self.odd
     }
 
@@ -179,13 +195,14 @@ impl Owed {
     }
 }
 
-/// The broker's word on a letter came.
+/// The broker's word on a message came.
 struct Sent {
     round: bool,
+    shard: Option<u8>,
     word: Word,
 }
 
-/// What the broker said of a letter.
+/// What the broker said of a message.
 enum Word {
     Confirmed,
     Refused,
@@ -193,52 +210,63 @@ enum Word {
     Lost,
 }
 
-/// Publishes one letter and waits for the broker's word.
-async fn send(channel: Channel, routes: &Routes, order: Order, round: bool) -> Sent {
-    Sent { round, word: publish(&channel, routes, order).await }
+/// Publishes one message and waits for the broker's word.
+async fn send(channel: Channel, routes: &Routes, lot: Lot, round: bool) -> Sent {
+    let shard = lot.shard;
+    Sent { round, shard, word: publish(&channel, routes, lot.orders).await }
 }
 
-async fn publish(channel: &Channel, routes: &Routes, order: Order) -> Word {
-    let Order { letter, mut caller, permit } = order;
-    let Some((exchange, key)) = routes.of(&letter.to) else {
+async fn publish(channel: &Channel, routes: &Routes, mut orders: Vec<Order>) -> Word {
+    let Some(route) = orders.first().and_then(|first| routes.of(&first.letter.to)) else {
         return Word::Confirmed;
     };
-    let properties = properties(&letter);
-    let options = BasicPublishOptions::default();
-    caller.handed_over = true;
-    let published = channel.basic_publish(exchange, key, options, &letter.body, properties);
-    let confirmed = match published.await {
-        Ok(confirm) => {
-            fault::point("broker.published").await;
-            confirm.await
+    orders.iter_mut().for_each(|order| order.caller.handed_over = true);
+    let confirmed = match orders.as_slice() {
+        [] => return Word::Confirmed,
+        [alone] => hand_over(channel, route, &alone.letter.body, properties(&alone.letter, false)).await,
+        [first, ..] => {
+            let packed = pack(orders.iter().map(|order| (order.letter.id, order.letter.body.as_slice())));
+            hand_over(channel, route, &packed, properties(&first.letter, true)).await
         }
-        Err(error) => Err(error),
     };
-    drop(permit);
-    match confirmed {
-        Ok(Confirmation::Ack(_)) => {
-            caller.tell(Ok(()));
-            Word::Confirmed
-        }
-        Ok(Confirmation::Nack(_)) => {
-            caller.tell(Err(PublishError::Full));
-            Word::Refused
-        }
-        Ok(Confirmation::NotRequested) => Word::Lost,
+    let (told, word) = match confirmed {
+        Ok(Confirmation::Ack(_)) => (Ok(()), Word::Confirmed),
+        Ok(Confirmation::Nack(_)) => (Err(PublishError::Full), Word::Refused),
+        Ok(Confirmation::NotRequested) => (Err(PublishError::Unconfirmed), Word::Lost),
         Err(error) => {
             tracing::debug!(%error, "publishing channel lost");
-            Word::Lost
+            (Err(PublishError::Unconfirmed), Word::Lost)
         }
+    };
+    for Order { mut caller, permit, .. } in orders {
+        drop(permit);
+        caller.tell(told);
     }
+    word
 }
 
-fn properties(letter: &Letter) -> BasicProperties {
-    let id = ShortString::from(letter.id.as_hyphenated().to_string());
-    let properties = BasicProperties::default().with_content_type("application/json".into());
-    match &letter.to {
-        Address::Reply(_) => properties.with_delivery_mode(TRANSIENT).with_correlation_id(id),
-        Address::Queue(_) => {
-            let properties = properties.with_delivery_mode(PERSISTENT).with_message_id(id);
+async fn hand_over(
+    channel: &Channel,
+    (exchange, key): (ShortString, ShortString),
+    body: &[u8],
+    properties: BasicProperties,
+) -> lapin::Result<Confirmation> {
+    let confirm = channel.basic_publish(exchange, key, BasicPublishOptions::default(), body, properties).await?;
+    fault::point("broker.published").await;
+    confirm.await
+}
+
+fn properties(letter: &Letter, packed: bool) -> BasicProperties {
+    let kind = if packed { pack::CONTENT_TYPE } else { "application/json" };
+    let properties = BasicProperties::default().with_content_type(kind.into());
+    // A pack has no id of its own.
+    let id = || ShortString::from(letter.id.as_hyphenated().to_string());
+    match (&letter.to, packed) {
+        (Address::Reply(_), true) => properties.with_delivery_mode(TRANSIENT),
+        (Address::Reply(_), false) => properties.with_delivery_mode(TRANSIENT).with_correlation_id(id()),
+        (Address::Queue(_), packed) => {
+            let properties = properties.with_delivery_mode(PERSISTENT);
+            let properties = if packed { properties } else { properties.with_message_id(id()) };
             match letter.reply_to.as_deref().map(ShortString::try_new) {
                 Some(Ok(queue)) => properties.with_reply_to(queue),
                 _ => properties,
@@ -278,13 +306,14 @@ mod tests {
     #[test]
     fn only_what_is_owed_for_a_whole_round_is_overdue() {
         let mut owed = Owed::default();
-        let first = owed.more(2);
+        let first = owed.one_more();
+        owed.one_more();
         assert!(!owed.for_long(false), "a young letter");
         owed.paid(first);
-        let second = owed.more(1);
+        let second = owed.one_more();
         assert!(owed.for_long(false), "one of the first");
         owed.paid(second);
-        let third = owed.more(1);
+        let third = owed.one_more();
         assert!(!owed.for_long(false), "only the third is owed");
         owed.paid(third);
         assert!(!owed.for_long(false));
@@ -294,7 +323,7 @@ mod tests {
     #[test]
     fn a_broker_that_blocks_owes_nothing_meanwhile() {
         let mut owed = Owed::default();
-        owed.more(1);
+        owed.one_more();
         assert!(!owed.for_long(false));
         for _ in 0..5 {
             assert!(!owed.for_long(true));

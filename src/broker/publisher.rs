@@ -79,22 +79,26 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`] saying what is known about the message.
     pub async fn publish(&self, letter: Letter) -> Result<(), PublishError> {
+        let patience = self.shared.confirm_deadline;
+        self.order(letter, Instant::now() + patience).await.confirmed().await
+    }
+
+    /// Hands a letter over, and leaves the broker's word on it for later. Waits for room in the window until then, or as
+    /// long as [`Publisher::publish`] would.
+    ///
+    /// Letters ordered one after another are published in this order, as far as they go through one channel.
+    pub async fn order(&self, letter: Letter, room_by: Instant) -> Ordered<'_> {
         let started = Instant::now();
         let deadline = started + self.shared.confirm_deadline;
-        let word = self.confirmed(letter, deadline).await;
-        let metrics = &self.shared.metrics;
-        let label = match word {
-            Ok(()) => {
-                let seconds = started.elapsed().as_secs_f64();
-                let none: [&str; 0] = [];
-                let confirmed = metrics.confirm_seconds.with_label_values(&none);
-                confirmed.observe(seconds);
-                "confirmed"
+        let word = match self.live() {
+            None => Err(PublishError::Away),
+            Some(live) => {
+                let (answer, word) = oneshot::channel();
+                // `live` is not held any longer: the channel's task ends when nobody can order any more.
+                live.order(letter, Caller::new(answer), deadline.min(room_by)).await.map(|()| word)
             }
-            Err(error) => error.as_str(),
         };
-        metrics.publishes.with_label_values(&[label]).inc();
-        word
+        Ordered { shared: &self.shared, started, deadline, word }
     }
 
     /// Publishes a letter nobody waits for. Never blocks; `false` when the window is full or the
@@ -140,21 +144,51 @@ impl Publisher {
         self.shared.closing.cancel();
     }
 
-    async fn confirmed(&self, letter: Letter, deadline: Instant) -> Result<(), PublishError> {
-        let (answer, word) = oneshot::channel();
-        let live = self.live().ok_or(PublishError::Away)?;
-        live.order(letter, Caller::new(answer), deadline).await?;
-        // Not held while waiting: the channel's task ends when nobody can order any more.
-        drop(live);
-        match tokio::time::timeout_at(deadline, word).await {
-            Ok(Ok(word)) => word,
-            Ok(Err(_)) | Err(_) => Err(PublishError::Unconfirmed),
-        }
-    }
-
     fn live(&self) -> Option<Arc<Live>> {
         let live = self.shared.live.borrow();
         live.as_ref().filter(|live| !live.is_blocked()).cloned()
+    }
+}
+
+/// A letter that was handed over, or could not be. Dropping it does not take the message back.
+#[derive(Debug)]
+pub struct Ordered<'a> {
+    shared: &'a Shared,
+    started: Instant,
+    deadline: Instant,
+    word: Result<oneshot::Receiver<Result<(), PublishError>>, PublishError>,
+}
+
+impl Ordered<'_> {
+    /// Whether there was no room for it in time.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        matches!(self.word, Err(PublishError::Crowded))
+    }
+
+    /// Waits for the broker's confirm, at most until `broker.confirm_deadline` after it was ordered.
+    ///
+    /// # Errors
+    /// [`PublishError`] saying what is known about the message.
+    pub async fn confirmed(self) -> Result<(), PublishError> {
+        let word = match self.word {
+            Err(error) => Err(error),
+            Ok(word) => match tokio::time::timeout_at(self.deadline, word).await {
+                Ok(Ok(word)) => word,
+                Ok(Err(_)) | Err(_) => Err(PublishError::Unconfirmed),
+            },
+        };
+        let metrics = &self.shared.metrics;
+        let label = match word {
+            Ok(()) => {
+                let none: [&str; 0] = [];
+                metrics.confirm_seconds.with_label_values(&none).observe(self.started.elapsed().as_secs_f64());
+                "confirmed"
+            }
+            Err(error) => error.as_str(),
+        };
+        metrics.publishes.with_label_values(&[label]).inc();
+        word
     }
 }
 
@@ -181,7 +215,7 @@ struct Supervisor {
 impl Supervisor {
     async fn run(mut self, stop: Stop) -> Result<(), BrokerError> {
         while let Some(session) = self.keeper.session().await? {
-            let live = Live::open(&session, &self.channels, &self.routes, self.window).await;
+            let live = Live::open(&session, &self.channels, &self.routes, self.window, &self.shared.metrics).await;
             let live = match live {
                 Ok(live) => Arc::new(live),
                 Err(error) => {

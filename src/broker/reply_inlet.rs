@@ -78,7 +78,7 @@ impl ReplyInlet {
         let before = into.len();
         loop {
             match Pin::new(&mut self.consumer).poll_next(cx) {
-                Poll::Ready(Some(delivery)) => into.push(ReplyDelivery::new(delivery?)),
+                Poll::Ready(Some(delivery)) => ReplyDelivery::open(delivery?, into),
                 Poll::Ready(None) => return Poll::Ready(Err(BrokerError::Gone("a consumer"))),
                 Poll::Pending if into.len() > before => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,

@@ -6,7 +6,7 @@
 //! **Invariant:** a multiple acknowledgement never covers a tag that is not settled, and never names one
 //! that was acknowledged before (the broker would take that for "everything" and close the channel).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The books of one channel.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Tags {
     highest: u64,
     /// Settled tags above `lowest`.
     settled: BTreeSet<u64>,
+    /// How many deliveries of a tag that had several are not settled yet.
+    open: HashMap<u64, usize>,
 }
 
 /// What to acknowledge.
@@ -30,7 +32,7 @@ pub(super) struct Acks {
 
 impl Tags {
     pub(super) fn new() -> Self {
-        Self { lowest: 1, highest: 0, settled: BTreeSet::new() }
+        Self { lowest: 1, highest: 0, settled: BTreeSet::new(), open: HashMap::new() }
     }
 
     /// The tag that must come next if none is missing.
@@ -43,14 +45,30 @@ impl Tags {
         self.lowest.saturating_sub(1)
     }
 
-    /// Notes that a tag was handed out.
-    pub(super) fn hand_out(&mut self, tag: u64) {
+    /// Notes that a tag was handed out, with so many deliveries.
+    pub(super) fn hand_out(&mut self, tag: u64, deliveries: usize) {
         self.highest = self.highest.max(tag);
+        if deliveries > 1 {
+            self.open.insert(tag, deliveries);
+        }
     }
 
-    /// Notes settled tags. Tags never handed out, or settled before, are passed over.
+    /// Whether this was the last delivery of a tag.
+    fn is_last(&mut self, tag: u64) -> bool {
+        match self.open.get_mut(&tag) {
+            Some(left) if *left > 1 => {
+                *left -= 1;
+                false
+            }
+            Some(_) => self.open.remove(&tag).is_some(),
+            None => true,
+        }
+    }
+
+    /// Notes settled deliveries by their tags. Tags never handed out, or settled before, are passed over.
     pub(super) fn settle(&mut self, tags: &[u64]) -> Acks {
         let mut fresh: Vec<u64> = tags.to_vec();
+        fresh.retain(|tag| self.is_last(*tag));
         fresh.retain(|tag| (self.lowest..=self.highest).contains(tag) && self.settled.insert(*tag));
         fresh.sort_unstable();
         let start = self.lowest;
@@ -70,7 +88,7 @@ mod tests {
 
     fn handed_out(count: u64) -> Tags {
         let mut tags = Tags::new();
-        (1..=count).for_each(|tag| tags.hand_out(tag));
+        (1..=count).for_each(|tag| tags.hand_out(tag, 1));
         tags
     }
 
@@ -98,7 +116,7 @@ mod tests {
         assert_eq!(tags.settle(&[2]), acks(Some(2), &[]));
         assert_eq!(tags.settle(&[5]), acks(Some(5), &[]));
         assert_eq!(tags.next(), 7);
-        tags.hand_out(7);
+        tags.hand_out(7, 1);
         assert_eq!(tags.settle(&[7]), acks(Some(7), &[]));
     }
 
@@ -109,5 +127,16 @@ mod tests {
         assert_eq!(tags.settle(&[2]), Acks::default());
         assert_eq!(tags.settle(&[1, 1]), acks(Some(1), &[]));
         assert_eq!(tags.settle(&[1, 2]), Acks::default());
+    }
+
+    #[test]
+    fn a_tag_with_several_deliveries_is_settled_with_the_last() {
+        let mut tags = Tags::new();
+        [(1, 1), (2, 3), (3, 2)].into_iter().for_each(|(tag, deliveries)| tags.hand_out(tag, deliveries));
+        assert_eq!(tags.settle(&[1, 2, 2]), acks(Some(1), &[]));
+        assert_eq!(tags.settle(&[3, 3]), acks(None, &[3]));
+        assert_eq!(tags.settled_through(), 1);
+        assert_eq!(tags.settle(&[2]), acks(Some(2), &[]));
+        assert_eq!((tags.settled_through(), tags.open.len()), (3, 0));
     }
 }

@@ -20,6 +20,7 @@ Examples:
   leadline key create --workspace acme              prints the key, once
   leadline ledger                                   how the leads ended, and what is under way
   leadline lead show lead_01J...                    where is this lead, and why
+  leadline import leads.csv                         send the leads of a file to a running server
 
 DATABASE_URL and AMQP_URL name the engines; --config FILE and LEADLINE__ROOM__KEY set everything else."
 )]
@@ -80,6 +81,8 @@ Examples:
     Buried(BuriedCommand),
     /// How leads ended and what is under way; with --diary, whether that agrees with a diary
     Ledger(LedgerArgs),
+    /// Send the leads of a file to a running server, many at once; interrupted, it goes on where it was
+    Import(ImportArgs),
     /// Send one request of every kind through the front door and check what became of them
     Demo(DemoArgs),
 }
@@ -302,6 +305,42 @@ pub struct LedgerArgs {
     /// The diary is the whole history of its workspaces: check rows of any time
     #[arg(long, requires = "diary")]
     pub whole: bool,
+}
+
+/// An import.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The key stands in LEADLINE_API_KEY and nowhere else, since others can read a command line.
+
+leads.ndjson holds one lead per line, as POST /track/lead takes it. leads.csv begins with a header that names
+any of clickId, eventName, customerExternalId, mode, eventQuantity, customerName, customerEmail, customerAvatar,
+metadata (a JSON object in a cell); an empty cell is an absent field, an empty clickId makes a follow-up.
+
+What comes back as 503 or 429, or is not answered, is sent again. Lines that the server refuses go to
+FILE.refused.ndjson, with their number and the reason; a new import of FILE begins it anew. FILE.import-state
+remembers up to which line everything is answered; run the same command again after an interruption or a
+failure. Sending a line twice is harmless: its lead is recorded once.
+
+Exit codes: 0 every line was accepted, 1 failed, 3 some lines were refused, 130 interrupted.
+
+Examples:
+  leadline import leads.ndjson --url https://leads.example.com
+  gunzip -c leads.ndjson.gz | leadline import -      refused lines go to stdin.refused.ndjson; no state")]
+pub struct ImportArgs {
+    /// A file ending in .ndjson or .csv, or - for NDJSON on standard input
+    pub file: PathBuf,
+    /// Where the API listens
+    #[arg(long, env = "LEADLINE_URL")]
+    pub url: String,
+    /// Requests under way at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub connections: u8,
+    /// Most leads in one request
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub batch: u16,
+    /// How many seconds to go on trying where nothing is answered any more
+    #[arg(long, default_value_t = 600)]
+    pub patience: u64,
 }
 
 /// The demo.

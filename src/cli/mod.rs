@@ -1,8 +1,8 @@
-//! The command line: servers, administration, and questions to the books.
+//! The command line: servers, administration, questions to the books, and leads out of files.
 //!
 //! Enters: arguments, configuration, environment. Leaves: a result on standard output, or one line on
 //! standard error, and an exit code: 0 done, 1 failed, 2 stopped with something dropped (clap's own
-//! usage errors are 2 as well).
+//! usage errors are 2 as well); of `import` also 3 some lines refused, 130 interrupted.
 //!
 //! **Invariant:** clap stands in this room only, and only `out.rs` prints.
 
@@ -17,6 +17,7 @@ mod lead;
 mod buried;
 pub mod ledger;
 mod demo;
+mod import;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Api => return Box::pin(serve::serve(Role::Api, file)).await,
         Command::Worker => return Box::pin(serve::serve(Role::Worker, file)).await,
         Command::All => return Box::pin(serve::serve(Role::All, file)).await,
+        Command::Import(args) => return Box::pin(import::import(args, out)).await,
         Command::Check { show } => return check::check(file, show, out).map(|()| 0),
         _ => {}
     }
@@ -83,7 +85,12 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Buried(command) => Box::pin(buried::buried(&config, &store, command, out)).await?,
         Command::Ledger(args) => return Box::pin(ledger::ledger(&store, args, out)).await,
         Command::Demo(args) => return Box::pin(demo::demo(&store, args, out)).await,
-        Command::Api | Command::Worker | Command::All | Command::Migrate | Command::Check { .. } => {}
+        Command::Api
+        | Command::Worker
+        | Command::All
+        | Command::Migrate
+        | Command::Import(_)
+        | Command::Check { .. } => {}
     }
     Ok(0)
 }

@@ -67,6 +67,12 @@ pub fn complain(text: &str) {
     drop(writeln!(io::stderr().lock(), "leadline: {text}"));
 }
 
+/// Says on standard error how a long command gets on.
+pub fn note(text: &str) {
+    // As above.
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize, name: &str| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).fold(name.len(), usize::max)

@@ -58,17 +58,24 @@ pub(super) async fn serve(role: Role, file: Option<&Path>) -> Result<u8, CliErro
     Ok(2)
 }
 
-struct Signals {
+/// The signals that ask for a stop.
+#[derive(Debug)]
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, CliError> {
+    /// Hears them from now on.
+    ///
+    /// # Errors
+    /// [`CliError`] when the system does not let us.
+    pub(super) fn listen() -> Result<Self, CliError> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The next one. Cancel-safe.
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

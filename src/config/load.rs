@@ -9,6 +9,7 @@ use std::path::Path;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use secrecy::SecretString;
 use thiserror::Error;
 
 use super::{Config, violations};
@@ -49,6 +50,12 @@ pub fn load(file: Option<&Path>) -> Result<Config, LoadError> {
 /// [`LoadError`] naming the key or the relation.
 pub fn read(text: &str) -> Result<Config, LoadError> {
     checked(&Figment::from(Toml::string(DEFAULT)).merge(Toml::string(text)))
+}
+
+/// The secret key that `leadline import` sends leads with. It is no setting of a server, and stands in no file.
+#[must_use]
+pub fn api_key() -> Option<SecretString> {
+    Env::var("LEADLINE_API_KEY").filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
 fn checked(layers: &Figment) -> Result<Config, LoadError> {

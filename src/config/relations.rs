@@ -12,6 +12,9 @@ use super::Config;
 
 type Rule = (bool, &'static str);
 
+/// Of topology v1, which never moves.
+const SHARDS: usize = 4;
+
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
@@ -51,8 +54,8 @@ fn lanes(config: &Config) -> Vec<Rule> {
     let Config { http, broker, worker, .. } = config;
     vec![
         (
-            usize::from(worker.prefetch) >= worker.batch,
-            "worker.prefetch must be at least worker.batch: a batch could never fill",
+            usize::from(worker.prefetch) * SHARDS >= worker.batch,
+            "worker.prefetch, times the four shards, must be at least worker.batch: a batch could never fill",
         ),
         (
             worker.lanes >= 1 && worker.wait_lanes >= 1 && worker.batch >= 1,
@@ -144,6 +147,11 @@ fn doors(config: &Config) -> Vec<Rule> {
         (
             http.body_limit_bytes <= http.max_body_bytes_in_flight && u32::try_from(http.body_limit_bytes).is_ok(),
             "http.body_limit_bytes must not exceed http.max_body_bytes_in_flight: one body must fit",
+        ),
+        (
+            (http.body_limit_bytes..=http.max_body_bytes_in_flight).contains(&http.batch_limit_bytes)
+                && u32::try_from(http.batch_limit_bytes).is_ok(),
+            "http.batch_limit_bytes must be between http.body_limit_bytes and http.max_body_bytes_in_flight: a batch of one lead must fit, and one batch",
         ),
         (
             http.header_timeout <= http.idle_timeout,

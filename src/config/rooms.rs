@@ -19,6 +19,7 @@ pub struct Http {
     pub max_connections: usize,
     pub head_limit_bytes: usize,
     pub body_limit_bytes: usize,
+    pub batch_limit_bytes: usize,
     pub max_body_bytes_in_flight: usize,
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::keyring::Verdict;
 use super::{Http, Problem};
-use crate::store::{KeyKind, Opened, key_hash};
+use crate::store::{KeyHash, KeyKind, Opened, key_hash};
 
 const MISCONFIGURED: &str =
     "Misconfigured authorization header. Did you forget to add 'Bearer '? Learn more: https://d.to/auth";
@@ -26,6 +26,16 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) workspace_id: Uuid,
+    /// Whose rate is charged, where keys have one.
+    charged: Option<KeyHash>,
+}
+
+impl Caller {
+    /// Charges a request that counts as several leads; as one it was charged at the door.
+    pub(super) fn charge(&self, http: &Http, leads: usize) -> Result<(), Problem> {
+        let Some(hash) = self.charged else { return Ok(()) };
+        http.throttle.key_again(hash, leads).inspect_err(|_| turned_away(http))
+    }
 }
 
 /// A page with a publishable key.
@@ -47,7 +57,8 @@ impl FromRequestParts<Http> for Caller {
             return Err(Problem::not_found(PERSONAL));
         }
         let opened = opened(http, key, KeyKind::Secret, "Unauthorized: Invalid API key.").await?;
-        Ok(Self { workspace_id: opened.workspace_id })
+        let charged = http.throttle.minds_keys().then(|| key_hash(key));
+        Ok(Self { workspace_id: opened.workspace_id, charged })
     }
 }
 
@@ -75,7 +86,7 @@ async fn opened(http: &Http, key: &str, kind: KeyKind, unknown: &'static str) ->
             if http.throttle.minds_keys()
                 && let Err(problem) = http.throttle.key(key_hash(key))
             {
-                http.metrics.turned_away.with_label_values(&["key"]).inc();
+                turned_away(http);
                 return Err(problem);
             }
             Ok(opened)
@@ -84,4 +95,8 @@ async fn opened(http: &Http, key: &str, kind: KeyKind, unknown: &'static str) ->
         Verdict::Rationed => Err(Problem::too_many(RETRY)),
         Verdict::Away => Err(Problem::unavailable(RETRY)),
     }
+}
+
+fn turned_away(http: &Http) {
+    http.metrics.turned_away.with_label_values(&["key"]).inc();
 }

@@ -25,6 +25,10 @@ use super::{Http, Problem};
 #[derive(Debug)]
 pub(super) struct Payload(pub(super) Bytes, #[expect(dead_code, reason = "held for its drop")] pub(super) Room);
 
+/// The same where many leads may stand in one body.
+#[derive(Debug)]
+pub(super) struct BatchPayload(pub(super) Payload);
+
 /// How many bytes of bodies may be in memory at once; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Space(Arc<Semaphore>);
@@ -52,7 +56,20 @@ impl FromRequest<Http> for Payload {
     type Rejection = Problem;
 
     async fn from_request(request: Request, http: &Http) -> Result<Self, Problem> {
-        let limit = http.config.body_limit_bytes;
+        Self::read(request, http, http.config.body_limit_bytes).await
+    }
+}
+
+impl FromRequest<Http> for BatchPayload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, http: &Http) -> Result<Self, Problem> {
+        Payload::read(request, http, http.config.batch_limit_bytes).await.map(Self)
+    }
+}
+
+impl Payload {
+    async fn read(request: Request, http: &Http, limit: usize) -> Result<Self, Problem> {
         let polite = request.headers().contains_key(EXPECT);
         let mut body = request.into_body();
         let announced = body.size_hint().lower();
@@ -97,6 +114,7 @@ async fn drain(body: &mut Body) {
     }
 }
 
-fn too_large() -> Problem {
+/// What is said of a body beyond its limit.
+pub(super) fn too_large() -> Problem {
     Problem::transport(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large.")
 }

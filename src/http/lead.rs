@@ -79,7 +79,8 @@ fn worded(http: &Http, answer: Answer) -> Response {
     response
 }
 
-fn refusal(http: &Http, turned_away: &TurnedAway) -> Problem {
+/// The contract's words for it.
+pub(super) fn refusal(http: &Http, turned_away: &TurnedAway) -> Problem {
     match turned_away {
         TurnedAway::ClickNotFound { click_id } => {
             Problem::not_found(format!("Click event not found for clickId: {click_id}"))
@@ -98,19 +99,20 @@ fn refusal(http: &Http, turned_away: &TurnedAway) -> Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// What a 200 says.
+#[derive(Debug, Serialize)]
+pub(super) struct Body<'a> {
     click: Click<'a>,
     link: Option<Link<'a>>,
     customer: Customer<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Click<'a> {
     id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Link<'a> {
     id: String,
@@ -124,7 +126,7 @@ struct Link<'a> {
     external_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Customer<'a> {
     name: Option<&'a str>,

@@ -23,6 +23,7 @@ mod origin;
 mod visitor;
 mod bots;
 mod lead;
+mod batch;
 mod click;
 mod link_object;
 mod link_form;

@@ -95,6 +95,21 @@ impl Problem {
         Self::new(status, "bad_request", doc!("bad-request"), message)
     }
 
+    /// Says it in other words.
+    pub(super) fn said(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What stands under `error`.
+    pub(super) fn detail(&self) -> Detail<'_> {
+        Detail { code: self.code, message: &self.message, doc_url: self.doc_url }
+    }
+
     /// Points to another page of the documentation.
     pub(super) fn documented_at(mut self, doc_url: &'static str) -> Self {
         self.doc_url = doc_url;
@@ -150,8 +165,9 @@ struct Envelope<'a> {
     error: Detail<'a>,
 }
 
-#[derive(Serialize)]
-struct Detail<'a> {
+/// An error as the contract words it.
+#[derive(Debug, Serialize)]
+pub(super) struct Detail<'a> {
     code: &'static str,
     message: &'a str,
     doc_url: &'static str,
@@ -159,8 +175,7 @@ struct Detail<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let error = Detail { code: self.code, message: &self.message, doc_url: self.doc_url };
-        let mut response = json(self.status, &Envelope { error }, 256);
+        let mut response = json(self.status, &Envelope { error: self.detail() }, 256);
         if let Some(headers) = self.headers {
             response.headers_mut().extend(*headers);
         }

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::routing::{MethodFilter, MethodRouter};
 
 use super::openapi::Tag;
-use super::{Http, click, customers, lead, links, origin, probes, workspaces};
+use super::{Http, batch, click, customers, lead, links, origin, probes, workspaces};
 
 /// One path.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(super) fn table() -> Vec<Route> {
     let tag = Tag::new();
     vec![
         Route::at("/track/lead").post(lead::track),
+        Route::at("/track/lead/batch").post(batch::track),
         Route::at("/track/lead/client").post(lead::track_client).options(origin::preflight),
         Route::at("/track/click").post(click::track).options(origin::preflight),
         Route::at("/links").post(links::create).get(links::list),

@@ -63,6 +63,11 @@ impl Throttle {
         self.keys.as_ref().map_or(Ok(()), |limit| limit.pass(hash))
     }
 
+    /// Lets the rest of a request pass that counts as several, of which one has passed, or says when to come again.
+    pub(super) fn key_again(&self, hash: KeyHash, count: usize) -> Result<(), Problem> {
+        self.keys.as_ref().map_or(Ok(()), |limit| limit.pass_rest(hash, count))
+    }
+
     /// Lets one more request from an address pass, or says when to come again.
     pub(super) fn address(&self, address: IpAddr) -> Result<(), Problem> {
         self.addresses.as_ref().map_or(Ok(()), |limit| limit.pass(network(address)))
@@ -93,16 +98,38 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limit<K> {
     }
 
     fn pass(&self, caller: K) -> Result<(), Problem> {
-        let fresh = || Arc::new(RateLimiter::direct_with_clock(self.quota, MonotonicClock));
-        let Err(not_until) = self.cells.get_with(caller, fresh).check() else {
-            return Ok(());
+        self.cell(caller).check().map_err(|not_until| self.exceeded(not_until.wait_time_from(MonotonicClock.now())))
+    }
+
+    /// All but one of so many, at once or not at all.
+    fn pass_rest(&self, caller: K, count: usize) -> Result<(), Problem> {
+        let burst = self.quota.burst_size().get();
+        let Some(count) = u32::try_from(count).ok().filter(|count| *count <= burst) else {
+            let never =
+                format!("Too many requests: a batch of {count} leads never fits the burst of {burst} of this key.");
+            return Err(self.exceeded(self.quota.burst_size_replenished_in()).said(never));
         };
-        let wait = not_until.wait_time_from(MonotonicClock.now());
+        let Some(rest) = NonZeroU32::new(count.saturating_sub(1)) else { return Ok(()) };
+        match self.cell(caller).check_n(rest) {
+            Ok(Err(not_until)) => {
+                // And the one that the next attempt is charged before it comes here.
+                let wait = not_until.wait_time_from(MonotonicClock.now()) + self.quota.replenish_interval();
+                Err(self.exceeded(wait))
+            }
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    fn cell(&self, caller: K) -> Arc<Cell> {
+        self.cells.get_with(caller, || Arc::new(RateLimiter::direct_with_clock(self.quota, MonotonicClock)))
+    }
+
+    fn exceeded(&self, wait: Duration) -> Problem {
         let reset = Utc::now().timestamp().saturating_add(i64::try_from(whole_seconds(wait)).unwrap_or(i64::MAX));
-        Err(Problem::too_many(wait)
+        Problem::too_many(wait)
             .header(&LIMIT, HeaderValue::from(self.quota.burst_size().get()))
             .header(&REMAINING, HeaderValue::from(0))
-            .header(&RESET, HeaderValue::from(reset)))
+            .header(&RESET, HeaderValue::from(reset))
     }
 }
 
@@ -117,6 +144,19 @@ mod tests {
         assert_eq!(passed, 3);
         assert!(limit.pass("b").is_ok());
         assert!(Limit::<u8>::new(0, 3).is_none());
+    }
+
+    #[test]
+    fn a_batch_counts_as_its_leads_and_passes_whole_or_not_at_all() {
+        let limit = Limit::new(1, 10).unwrap();
+        let batch = |count| limit.pass("a").and_then(|()| limit.pass_rest("a", count));
+        batch(7).unwrap();
+        let refused = format!("{:?}", batch(4).unwrap_err());
+        assert!(refused.contains("\"Too many requests.\""), "{refused}");
+        batch(2).unwrap();
+        assert!(limit.pass("a").is_err());
+        let never = format!("{:?}", Limit::new(1, 10).unwrap().pass_rest("b", 11).unwrap_err());
+        assert!(never.contains("a batch of 11 leads never fits the burst of 10"), "{never}");
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn route(path: &str) -> &'static str {
     let bare = path.strip_prefix("/api").unwrap_or(path);
     match bare {
         "/track/lead" => "/track/lead",
+        "/track/lead/batch" => "/track/lead/batch",
         "/track/lead/client" => "/track/lead/client",
         "/track/click" => "/track/click",
         "/links" => "/links",

@@ -17,6 +17,13 @@ pub struct Answer {
     pub outcome: Result<Tracked, TurnedAway>,
 }
 
+impl Answer {
+    /// Whether it promises nothing, and the request is to be repeated.
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(self.outcome, Err(TurnedAway::Unavailable))
+    }
+}
+
 /// What a 200 says.
 #[derive(Debug, Clone)]
 pub struct Tracked {

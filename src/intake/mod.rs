@@ -1,4 +1,4 @@
-//! Accepts one lead: resolve, publish, and wait where the caller asked for it; without a broker, record.
+//! Accepts leads, one or many of a request: resolve, publish, and wait where the caller asked for it; without a broker, record.
 //!
 //! **Invariant:** `Unavailable` promises nothing; every other answer is final.
 
@@ -8,7 +8,11 @@ mod plan;
 mod resolver;
 mod breaker;
 mod direct;
+mod send;
 mod accept;
+mod family;
+mod batch;
 
 pub use accept::{Intake, Parts};
 pub use answer::{Answer, Tracked, TrackedCustomer, TrackedLink, TurnedAway};
+pub use batch::Bulk;

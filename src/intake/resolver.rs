@@ -1,7 +1,9 @@
 //! Resolves requests in batches: those that arrive while a statement runs form the next one.
 //!
-//! A click never changes, so it is kept; a link's state is believed for a moment; "unknown" is never
-//! kept. While `PostgreSQL` is away nobody waits, and a request that waited too long goes on unresolved.
+//! The leads of one request are asked for together, as many at a time as fit into a statement, so that other
+//! requests have their turn between. A click never changes, so it is kept; a link's state is believed for a
+//! moment; "unknown" is never kept. While `PostgreSQL` is away nobody waits, and a request that waited too long
+//! goes on unresolved.
 //!
 //! **Invariant:** an answer is never older than `link_ttl` in what it says of a link, and never
 //! says "unknown" from memory.
@@ -27,13 +29,24 @@ pub(super) struct Resolver {
     links: Cache<Uuid, Arc<FoundLink>>,
     store: Store,
     patience: Duration,
+    /// Most questions in one statement, and so in one ask.
+    most: usize,
     metrics: Metrics,
 }
 
+/// Questions of one request; never more than one statement may have.
 #[derive(Debug)]
 struct Ask {
-    question: Question,
-    answer: oneshot::Sender<Found>,
+    questions: Vec<Question>,
+    answer: oneshot::Sender<Vec<Found>>,
+}
+
+/// What memory says to a question.
+#[derive(Debug)]
+struct Known {
+    click: Option<Arc<Click>>,
+    link: Option<Arc<FoundLink>>,
+    follow_up: bool,
 }
 
 impl Resolver {
@@ -42,8 +55,8 @@ impl Resolver {
         let (asks, queue) = mpsc::channel(config.max_in_flight.max(1));
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..config.resolve_lanes {
-            let (queue, store, metrics) = (Arc::clone(&queue), store.clone(), metrics.clone());
-            tasks.spawn("resolver", serve(queue, store, metrics, config.resolve_batch, tasks.stop().clone()));
+            let lane = Lane { store: store.clone(), metrics: metrics.clone(), most: config.resolve_batch };
+            tasks.spawn("resolver", lane.run(Arc::clone(&queue), tasks.stop().clone()));
         }
         Self {
             asks,
@@ -51,13 +64,38 @@ impl Resolver {
             links: Cache::builder().max_capacity(config.click_cache).time_to_live(config.link_ttl).build(),
             store: store.clone(),
             patience: config.resolve_timeout,
+            most: config.resolve_batch,
             metrics: metrics.clone(),
         }
     }
 
+    /// How many questions one statement serves.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Answers one question, or `None` when that takes too long or `PostgreSQL` is away. Cancel-safe.
-    pub(super) async fn resolve(&self, mut question: Question) -> Option<Found> {
+    pub(super) async fn resolve(&self, question: Question) -> Option<Found> {
+        self.resolve_all(vec![question]).await.pop().flatten()
+    }
+
+    /// Answers the questions of one request, in their order; one statement serves at most [`Resolver::most`]. Cancel-safe.
+    pub(super) async fn resolve_all(&self, questions: Vec<Question>) -> Vec<Option<Found>> {
         let began = Instant::now();
+        let (asked, known): (Vec<Question>, Vec<Known>) =
+            questions.into_iter().map(|question| self.recall(question)).unzip();
+        let found =
+            if self.store.is_up() { timeout(self.patience, self.ask(asked)).await.ok().flatten() } else { None };
+        let result = if found.is_some() { "resolved" } else { "skipped" };
+        let (took, seconds) =
+            (began.elapsed().as_secs_f64(), self.metrics.resolve_seconds.with_label_values(&[result]));
+        known.iter().for_each(|_| seconds.observe(took));
+        let mut found = found.unwrap_or_default().into_iter();
+        known.into_iter().map(|known| found.next().map(|found| self.complete(found, known))).collect()
+    }
+
+    /// Takes out of a question what memory answers.
+    fn recall(&self, mut question: Question) -> (Question, Known) {
         let click = question.click_id.as_ref().and_then(|id| self.clicks.get(id));
         let mut link = None;
         if let Some(click) = &click {
@@ -66,55 +104,90 @@ impl Resolver {
             question.link_id = link.is_none().then_some(click.link_id);
         }
         let follow_up = click.is_none() && question.click_id.is_none();
-        let found =
-            if self.store.is_up() { timeout(self.patience, self.ask(question)).await.ok().flatten() } else { None };
-        let result = if found.is_some() { "resolved" } else { "skipped" };
-        self.metrics.resolve_seconds.with_label_values(&[result]).observe(began.elapsed().as_secs_f64());
-        let mut found = found?;
-        self.remember(&found, follow_up);
-        if let Some(click) = click {
-            found.click = Some(Click::clone(&click));
-        }
-        if let Some(link) = link {
-            found.link = Some(FoundLink::clone(&link));
-        }
-        Some(found)
+        (question, Known { click, link, follow_up })
     }
 
-    async fn ask(&self, question: Question) -> Option<Found> {
-        let (answer, answered) = oneshot::channel();
-        self.asks.send(Ask { question, answer }).await.ok()?;
-        answered.await.ok()
-    }
-
-    fn remember(&self, found: &Found, follow_up: bool) {
+    /// Remembers an answer, and puts in what memory knew.
+    fn complete(&self, mut found: Found, known: Known) -> Found {
         if let Some(click) = &found.click {
             self.clicks.insert(click.click_id.clone(), Arc::new(click.clone()));
         }
-        if let Some(link) = found.link.as_ref().filter(|_| !follow_up) {
+        // Many leads bring the same link, and writing to the cache costs more than looking.
+        if let Some(link) = found.link.as_ref().filter(|link| !known.follow_up && !self.links.contains_key(&link.id)) {
             self.links.insert(link.id, Arc::new(link.clone()));
         }
+        if let Some(click) = known.click {
+            found.click = Some(Click::clone(&click));
+        }
+        if let Some(link) = known.link {
+            found.link = Some(FoundLink::clone(&link));
+        }
+        found
+    }
+
+    async fn ask(&self, questions: Vec<Question>) -> Option<Vec<Found>> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(Ask { questions, answer }).await.ok()?;
+        answered.await.ok()
     }
 }
 
-async fn serve(queue: Arc<Mutex<mpsc::Receiver<Ask>>>, store: Store, metrics: Metrics, most: usize, stop: Stop) {
-    let mut asks = Vec::with_capacity(most);
-    loop {
-        let taken = stop.unless_asked(async { queue.lock().await.recv_many(&mut asks, most).await }).await;
-        if taken.is_none_or(|n| n == 0) {
-            // Whoever asks has ended before the stop of this stage: nothing comes any more.
-            return stop.asked().await;
+struct Lane {
+    store: Store,
+    metrics: Metrics,
+    most: usize,
+}
+
+impl Lane {
+    async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Ask>>>, stop: Stop) {
+        let mut left = None;
+        loop {
+            let Some(asks) = stop.unless_asked(self.gather(&queue, &mut left)).await.flatten() else {
+                // Whoever asks has ended before the stop of this stage: nothing comes any more.
+                return stop.asked().await;
+            };
+            let mut callers = Vec::with_capacity(asks.len());
+            let mut questions = Vec::with_capacity(asks.len());
+            for ask in asks.into_iter().filter(|ask| !ask.answer.is_closed()) {
+                callers.push((ask.questions.len(), ask.answer));
+                questions.extend(ask.questions);
+            }
+            if questions.is_empty() {
+                continue;
+            }
+            self.metrics.resolve_batch.with_label_values(&[] as &[&str]).observe(questions.len() as f64);
+            match self.store.find(&questions).await {
+                Ok(found) => {
+                    let mut found = found.into_iter();
+                    for (count, caller) in callers {
+                        drop(caller.send(found.by_ref().take(count).collect()));
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "requests go on unresolved"),
+            }
         }
-        asks.retain(|ask| !ask.answer.is_closed());
-        let (questions, answers): (Vec<Question>, Vec<_>) =
-            asks.drain(..).map(|ask| (ask.question, ask.answer)).unzip();
-        if questions.is_empty() {
-            continue;
+    }
+
+    /// Waits for an ask and takes what else is there and fits into one statement; `left` is the one that did not.
+    async fn gather(&self, queue: &Mutex<mpsc::Receiver<Ask>>, left: &mut Option<Ask>) -> Option<Vec<Ask>> {
+        let (first, mut queue) = match left.take() {
+            // Another lane may hold the queue, and wait for an ask that never comes.
+            Some(ask) => (ask, queue.try_lock().ok()),
+            None => {
+                let mut queue = queue.lock().await;
+                (queue.recv().await?, Some(queue))
+            }
+        };
+        let mut count = first.questions.len();
+        let mut asks = vec![first];
+        while let Some(ask) = queue.as_mut().and_then(|queue| queue.try_recv().ok()) {
+            count += ask.questions.len();
+            if count > self.most {
+                *left = Some(ask);
+                break;
+            }
+            asks.push(ask);
         }
-        metrics.resolve_batch.with_label_values(&[] as &[&str]).observe(questions.len() as f64);
-        match store.find(&questions).await {
-            Ok(found) => answers.into_iter().zip(found).for_each(|(answer, found)| drop(answer.send(found))),
-            Err(error) => tracing::debug!(%error, "requests go on unresolved"),
-        }
+        Some(asks)
     }
 }

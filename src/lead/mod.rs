@@ -12,6 +12,7 @@ pub mod id;
 pub mod key;
 pub mod mode;
 pub mod track;
+pub mod batch;
 pub mod click;
 pub mod message;
 pub mod ending;

@@ -47,7 +47,8 @@ fn question(message: &LeadMessage) -> Question {
     }
 }
 
-fn decide(entry: &Entry, answers: &mut impl Iterator<Item = Found>) -> Attribution {
+/// Decides for one entry; those that could not be resolved at accept take the next answer.
+pub(super) fn decide(entry: &Entry, answers: &mut impl Iterator<Item = Found>) -> Attribution {
     let message = &entry.message;
     if is_unresolved(message) {
         let found = answers.next().unwrap_or_default();

@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** `recorded` is said of a row if and only if the stored row has that id and that ending.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use uuid::Uuid;
 
@@ -74,6 +74,15 @@ enum Taken {
     ByAnother,
 }
 
+/// What each link's counter moves by, in the order of their locks.
+pub(super) fn sums(counted: impl IntoIterator<Item = (Uuid, i64)>) -> (Vec<Uuid>, Vec<i64>) {
+    let mut sums: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for (link_id, quantity) in counted {
+        *sums.entry(link_id).or_default() += quantity;
+    }
+    sums.into_iter().unzip()
+}
+
 impl Stored {
     /// Offers rows to the table; says for each, in order, whether its key is taken now.
     async fn offer(&mut self, tx: &mut Tx, rows: &mut [NewLead<'_>]) -> Result<Vec<Taken>, StoreError> {
@@ -106,7 +115,8 @@ impl Stored {
         Ok(taken)
     }
 
-    fn all_new(&mut self, rows: &[NewLead<'_>]) {
+    /// Notes rows that were stored, each by itself.
+    pub(super) fn all_new(&mut self, rows: &[NewLead<'_>]) {
         for row in rows {
             self.count(row);
             self.endings.insert(row.id, ended(row));

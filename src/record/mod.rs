@@ -11,6 +11,7 @@ mod batch;
 mod attribute;
 mod keys;
 mod transaction;
+mod short;
 mod hope;
 mod recorder;
 

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Entry};
 use super::hope::Hope;
-use super::transaction::{record, sweep};
+use super::short;
+use super::transaction::{self, record, sweep};
 use super::verdict::{Recorded, Told, Verdict};
 use crate::store::{Grave, Store, StoreError, Woken};
 use crate::telemetry::Metrics;
@@ -70,12 +71,11 @@ impl Recorder {
     async fn attempt(&self, entries: Arc<[Entry]>, wake: bool) -> Result<Recorded, StoreError> {
         let mut collisions = 0;
         loop {
-            let (entries, limits) = (Arc::clone(&entries), self.limits);
             let (began, hopeful) = (Instant::now(), self.hope.has());
-            let outcome = self
-                .store
-                .transaction(move |tx| Box::pin(async move { record(tx, &entries, limits, (wake, hopeful)).await }))
-                .await;
+            let outcome = match hopeful && short::will_do(&entries) {
+                true => self.go_the_short_way(&entries, wake).await,
+                false => self.go_the_long_way(&entries, wake, hopeful).await,
+            };
             self.observe(began, &outcome);
             match outcome {
                 Err(StoreError::Conflict { .. }) if hopeful => self.hope.dash(),
@@ -87,6 +87,31 @@ impl Recorder {
                 outcome => return outcome,
             }
         }
+    }
+
+    async fn go_the_long_way(&self, entries: &Arc<[Entry]>, wake: bool, hopeful: bool) -> Result<Recorded, StoreError> {
+        let (entries, limits) = (Arc::clone(entries), self.limits);
+        let work = self
+            .store
+            .transaction(move |tx| Box::pin(async move { record(tx, &entries, limits, (wake, hopeful)).await }));
+        work.await
+    }
+
+    /// What is parked for the batch's customers is woken by a transaction of its own: if that fails, the sweep finds it.
+    async fn go_the_short_way(&self, entries: &Arc<[Entry]>, wake: bool) -> Result<Recorded, StoreError> {
+        let some = Arc::clone(entries);
+        let work = self.store.at_once(move |tx| Box::pin(async move { short::record(tx, &some).await }));
+        let (mut recorded, waiting) = work.await?;
+        if waiting && wake {
+            let (some, limits) = (Arc::clone(entries), self.limits);
+            let work =
+                self.store.transaction(move |tx| Box::pin(async move { transaction::wake(tx, &some, limits).await }));
+            match work.await {
+                Ok(woken) => recorded.woken = woken,
+                Err(error) => tracing::debug!(%error, "parked leads are left to the sweep"),
+            }
+        }
+        Ok(recorded)
     }
 
     /// Finds who is refused by halving: a batch of hundreds costs tens of transactions, and nobody waits long for a

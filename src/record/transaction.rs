@@ -43,7 +43,7 @@ pub(super) async fn record(
     tx.arrive(&arrivals).await?;
     let woken = if wake { tx.wake(&arrivals).await? } else { Vec::new() };
     drop(arrivals);
-    let woken: Vec<Entry> = decode(tx, woken).await?.into_iter().map(Entry::new).collect();
+    let woken = decode(tx, woken).await?;
     let woken_as = vec![Attribution::Customer; woken.len()];
     let all: Vec<(&Entry, &Attribution)> =
         open.into_iter().zip(&attributions).chain(woken.iter().zip(&woken_as)).collect();
@@ -53,18 +53,29 @@ pub(super) async fn record(
     Ok(recorded)
 }
 
+/// Ends what is parked for the customers of a batch that is recorded.
+pub(super) async fn wake(tx: &mut Tx, entries: &[Entry], limits: Limits) -> Result<Vec<Told>, StoreError> {
+    let open: Vec<&Entry> = entries.iter().collect();
+    let attributions = attribute(tx, &open).await?;
+    let woken = tx.wake(&arrivals(&open, &attributions)).await?;
+    let woken = decode(tx, woken).await?;
+    let woken_as = vec![Attribution::Customer; woken.len()];
+    let all: Vec<(&Entry, &Attribution)> = woken.iter().zip(&woken_as).collect();
+    let verdicts = finish(tx, &all, limits, false).await?;
+    Ok(told(&woken, &verdicts))
+}
+
 /// Ends at most `most` parked leads: the ripe first, then the expired.
 pub(super) async fn sweep(tx: &mut Tx, limits: Limits, most: i64, taken: &Taken) -> Result<Vec<Told>, StoreError> {
     let ripe = tx.take_ripe(most).await?;
     taken.note(ripe.last());
-    let mut entries: Vec<Entry> = decode(tx, ripe).await?.into_iter().map(Entry::new).collect();
+    let mut entries = decode(tx, ripe).await?;
     let mut attributions = vec![Attribution::Customer; entries.len()];
     let room = most - i64::try_from(entries.len()).unwrap_or(most);
     if room > 0 {
         let expired = tx.take_expired(room).await?;
         taken.note(expired.last());
-        let expired = decode(tx, expired).await?;
-        entries.extend(expired.into_iter().map(Entry::new));
+        entries.extend(decode(tx, expired).await?);
         attributions.resize(entries.len(), Attribution::Rejected(Reason::CustomerNotFound, None));
     }
     let all: Vec<(&Entry, &Attribution)> = entries.iter().zip(&attributions).collect();
@@ -73,11 +84,11 @@ pub(super) async fn sweep(tx: &mut Tx, limits: Limits, most: i64, taken: &Taken)
 }
 
 /// Reads parked messages back; one that cannot be read any more is buried here and now.
-async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Received>, StoreError> {
-    let mut received = Vec::with_capacity(woken.len());
+async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::with_capacity(woken.len());
     for Woken { workspace_id, id, message, reply_to } in woken {
         match LeadMessage::decode(&message) {
-            Ok(lead) => received.push(Received { message: lead, reply_to, again: true }),
+            Ok(message) => entries.push(Entry::new(Received { message, reply_to, again: true })),
             Err(error) => {
                 let (identity, reason) = (id.to_string(), error.to_string());
                 let (workspace_id, lead_id) = (Some(workspace_id), Some(id));
@@ -85,7 +96,7 @@ async fn decode(tx: &mut Tx, woken: Vec<Woken>) -> Result<Vec<Received>, StoreEr
             }
         }
     }
-    Ok(received)
+    Ok(entries)
 }
 
 fn told(entries: &[Entry], verdicts: &BTreeMap<Uuid, Verdict>) -> Vec<Told> {
@@ -122,19 +133,15 @@ async fn finish(
         tx.park(&parked).await?;
         verdicts.extend(parked.iter().map(|row| (row.id, Verdict::Parked)));
     }
-    let mut counters: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for (link_id, quantity) in stored.counted {
-        *counters.entry(link_id).or_default() += quantity;
-    }
-    if !counters.is_empty() {
-        let (links, quantities): (Vec<Uuid>, Vec<i64>) = counters.into_iter().unzip();
+    let (links, quantities) = keys::sums(stored.counted);
+    if !links.is_empty() {
         tx.count_leads(&links, &quantities).await?;
     }
     Ok(verdicts)
 }
 
 /// The row to be; `None` if it has to wait for its customer.
-fn row<'a>(
+pub(super) fn row<'a>(
     entry: &'a Entry,
     attribution: &'a Attribution,
     clicks: &'a HashMap<CustomerKey, Click>,

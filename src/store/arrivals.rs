@@ -36,6 +36,37 @@ pub struct Click {
     pub country: Option<String>,
 }
 
+/// Arrivals column by column.
+pub(super) struct Columns<'a> {
+    pub(super) workspace_id: Vec<Uuid>,
+    pub(super) external_id: Vec<&'a str>,
+    pub(super) id: Vec<Uuid>,
+    pub(super) name: Vec<&'a str>,
+    pub(super) email: Vec<Option<&'a str>>,
+    pub(super) avatar: Vec<Option<&'a str>>,
+    pub(super) click_id: Vec<&'a str>,
+    pub(super) link_id: Vec<Uuid>,
+    pub(super) clicked_at: Vec<DateTime<Utc>>,
+    pub(super) country: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(arrivals: &'a [Arrival<'a>]) -> Self {
+        Self {
+            workspace_id: arrivals.iter().map(|a| a.workspace_id).collect(),
+            external_id: arrivals.iter().map(|a| a.external_id).collect(),
+            id: arrivals.iter().map(|a| a.id).collect(),
+            name: arrivals.iter().map(|a| a.name.as_str()).collect(),
+            email: arrivals.iter().map(|a| a.email).collect(),
+            avatar: arrivals.iter().map(|a| a.avatar).collect(),
+            click_id: arrivals.iter().map(|a| a.click.click_id.as_str()).collect(),
+            link_id: arrivals.iter().map(|a| a.click.link_id).collect(),
+            clicked_at: arrivals.iter().map(|a| a.click.clicked_at).collect(),
+            country: arrivals.iter().map(|a| a.click.country.as_deref()).collect(),
+        }
+    }
+}
+
 /// Workspace and external id.
 pub type CustomerKey = (Uuid, String);
 
@@ -49,8 +80,7 @@ impl Tx {
         if arrivals.is_empty() {
             return Ok(());
         }
-        let column =
-            |pick: for<'r> fn(&'r Arrival<'_>) -> Option<&'r str>| arrivals.iter().map(pick).collect::<Vec<_>>();
+        let c = Columns::of(arrivals);
         // Ids are new, so only the key arbitrates: one index less to look into.
         let done = sqlx::query!(
             "INSERT INTO customers
@@ -58,16 +88,16 @@ impl Tx {
             SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::uuid[], $9::timestamptz[], $10::text[])
             ON CONFLICT (workspace_id, external_id) DO NOTHING",
-            &arrivals.iter().map(|a| a.workspace_id).collect::<Vec<_>>(),
-            &arrivals.iter().map(|a| a.external_id).collect::<Vec<_>>() as &[&str],
-            &arrivals.iter().map(|a| a.id).collect::<Vec<_>>(),
-            &arrivals.iter().map(|a| a.name.as_str()).collect::<Vec<_>>() as &[&str],
-            &column(|a| a.email) as &[Option<&str>],
-            &column(|a| a.avatar) as &[Option<&str>],
-            &column(|a| Some(&a.click.click_id)) as &[Option<&str>],
-            &arrivals.iter().map(|a| a.click.link_id).collect::<Vec<_>>(),
-            &arrivals.iter().map(|a| a.click.clicked_at).collect::<Vec<_>>(),
-            &column(|a| a.click.country.as_deref()) as &[Option<&str>],
+            &c.workspace_id,
+            &c.external_id as &[&str],
+            &c.id,
+            &c.name as &[&str],
+            &c.email as &[Option<&str>],
+            &c.avatar as &[Option<&str>],
+            &c.click_id as &[&str],
+            &c.link_id,
+            &c.clicked_at,
+            &c.country as &[Option<&str>],
         )
         .execute(&mut *self.connection)
         .await?;

@@ -40,23 +40,23 @@ pub struct NewLead<'a> {
 
 /// The rows of one statement, column by column.
 #[derive(Default)]
-struct Columns<'a> {
-    workspace_id: Vec<Uuid>,
-    id: Vec<Uuid>,
-    customer_external_id: Vec<&'a str>,
-    event_key: Vec<&'a str>,
-    event_name: Vec<&'a str>,
-    mode: Vec<&'static str>,
-    ending: Vec<&'static str>,
-    reason: Vec<Option<&'static str>>,
-    quantity: Vec<i32>,
-    follow_up: Vec<bool>,
-    click_id: Vec<Option<&'a str>>,
-    link_id: Vec<Option<Uuid>>,
-    clicked_at: Vec<Option<DateTime<Utc>>>,
-    country: Vec<Option<&'a str>>,
-    metadata: Vec<Option<&'a str>>,
-    accepted_at: Vec<DateTime<Utc>>,
+pub(super) struct Columns<'a> {
+    pub(super) workspace_id: Vec<Uuid>,
+    pub(super) id: Vec<Uuid>,
+    pub(super) customer_external_id: Vec<&'a str>,
+    pub(super) event_key: Vec<&'a str>,
+    pub(super) event_name: Vec<&'a str>,
+    pub(super) mode: Vec<&'static str>,
+    pub(super) ending: Vec<&'static str>,
+    pub(super) reason: Vec<Option<&'static str>>,
+    pub(super) quantity: Vec<i32>,
+    pub(super) follow_up: Vec<bool>,
+    pub(super) click_id: Vec<Option<&'a str>>,
+    pub(super) link_id: Vec<Option<Uuid>>,
+    pub(super) clicked_at: Vec<Option<DateTime<Utc>>>,
+    pub(super) country: Vec<Option<&'a str>>,
+    pub(super) metadata: Vec<Option<&'a str>>,
+    pub(super) accepted_at: Vec<DateTime<Utc>>,
 }
 
 /// The one list of columns; what follows it decides what a row that exists does.
@@ -90,7 +90,7 @@ macro_rules! insert {
 
 impl<'a> Columns<'a> {
     /// The rows as columns, after bringing them into the order in which their locks are taken.
-    fn of(rows: &mut [NewLead<'a>]) -> Self {
+    pub(super) fn of(rows: &mut [NewLead<'a>]) -> Self {
         rows.sort_unstable_by(|a, b| {
             let key = |row: &NewLead<'_>| (row.workspace_id, row.id);
             (a.workspace_id, a.customer_external_id, a.event_key)

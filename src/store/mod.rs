@@ -15,6 +15,7 @@ mod resolve;
 mod endings;
 mod arrivals;
 mod leads;
+mod at_once;
 mod parked;
 mod horizons;
 mod buried;

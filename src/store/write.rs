@@ -18,6 +18,9 @@ use super::{Store, StoreError};
 /// Beyond the server's own statement timeout, how long a silent connection is listened to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The part of the server's statement timeout after which a statement that commits is given up.
+const BEFORE_THE_SERVER: f64 = 0.9;
+
 /// An open transaction; the statements of the hot path are its methods.
 #[derive(Debug)]
 pub struct Tx {
@@ -31,18 +34,28 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; after [`StoreError::Silent`] the transaction may or may not be committed.
-    #[expect(clippy::disallowed_methods, reason = "a transaction must outlive its caller; it ends by itself")]
     pub async fn transaction<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let store = self.clone();
-        match tokio::spawn(async move { store.transact(work).await }).await {
-            Ok(outcome) => outcome,
-            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-            Err(_) => Err(StoreError::Silent("a transaction whose task ended early")),
-        }
+        apart(async move { store.transact(work).await }).await
+    }
+
+    /// Runs one statement that is a transaction by itself, which saves the round trips of BEGIN and COMMIT.
+    ///
+    /// Cancel-safe: dropping the future lets the statement finish by itself.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after [`StoreError::Silent`] it may or may not be committed.
+    pub async fn at_once<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let store = self.clone();
+        apart(async move { store.commit_at_once(work).await }).await
     }
 
     /// The same for statements of the store's own files.
@@ -88,10 +101,43 @@ impl Store {
         }
     }
 
+    /// Its answer is that of a COMMIT too. It is given up before the server's own timeout: that one would end a wait for a
+    /// synchronous standby as well, and then call committed what the standby has not got.
+    async fn commit_at_once<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        W: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>,
+    {
+        let connection = self.noted(self.pool().acquire().await)?;
+        let mut tx = Tx { connection };
+        match timeout(self.config.statement_timeout.mul_f64(BEFORE_THE_SERVER), work(&mut tx)).await {
+            Ok(Ok(value)) => self.noted(Ok(value)),
+            Ok(Err(error)) => {
+                if !matches!(error, StoreError::Refused { .. } | StoreError::Conflict { .. }) {
+                    drop(tx.connection.detach());
+                }
+                self.note_error(&error);
+                Err(error)
+            }
+            Err(_) => Err(self.silent(tx.connection, "a statement that commits")),
+        }
+    }
+
     fn silent(&self, connection: PoolConnection<Postgres>, what: &'static str) -> StoreError {
         drop(connection.detach());
         self.note(false);
         StoreError::Silent(what)
+    }
+}
+
+/// Runs work in a task of its own, and waits for it.
+#[expect(clippy::disallowed_methods, reason = "a transaction must outlive its caller; it ends by itself")]
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+        Err(_) => Err(StoreError::Silent("a transaction whose task ended early")),
     }
 }
 

@@ -99,11 +99,13 @@ metrics! {
     connections: Gauge "leadline_connections" [] &[], "Connections open, on all listeners.";
     turned_away: Counter "leadline_turned_away_total" ["why"] &[], "Turned away at the door: connections (too many open), bytes (too many body bytes in flight), key and address (rate limits).";
     answers: Counter "leadline_answers_total" ["mode", "answer"] &[], "Lead requests answered, by mode and what was said: accepted, duplicate, refused, unavailable.";
+    batch_requests: Histogram "leadline_batch_request_leads" [] SIZES, "Leads in one batch request.";
     answer_seconds: Histogram "leadline_answer_seconds" ["mode"] FAST, "From the arrival of a lead request to its answer.";
     in_flight: Gauge "leadline_in_flight_requests" [] &[], "Lead requests between arrival and answer.";
     resolve_seconds: Histogram "leadline_resolve_seconds" ["result"] FAST, "Look-up of click, link and customer at accept: resolved or skipped.";
     resolve_batch: Histogram "leadline_resolve_batch_requests" [] SIZES, "Requests served by one look-up statement.";
-    publishes: Counter "leadline_publishes_total" ["result"] &[], "Messages published: confirmed, nacked (queue full), crowded (no room in the window in time), unconfirmed (deadline passed), away.";
+    publishes: Counter "leadline_publishes_total" ["result"] &[], "Leads and replies published: confirmed, nacked (queue full), crowded (no room in the window in time), unconfirmed (deadline passed), away.";
+    message_letters: Histogram "leadline_message_letters" [] SIZES, "Leads, or replies, in one published message.";
     breaker_open: Gauge "leadline_breaker_open" [] &[], "Whether leads are recorded straight into PostgreSQL because RabbitMQ does not confirm (1) or go through the queue (0).";
     breaker_turns: Counter "leadline_breaker_turns_total" ["to"] &[], "Times the breaker turned: open, closed.";
     direct_leads: Counter "leadline_direct_leads_total" ["result"] &[], "Leads sent down the direct path: ended, parked, buried, failed (answered 503).";

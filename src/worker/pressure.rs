@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// No full batch for so long: the others leave.
-const CALM: Duration = Duration::from_secs(1);
+const CALM: Duration = Duration::from_secs(5);
 
 /// What the lanes of one kind know of the queue behind them; clones share it.
 #[derive(Debug, Clone)]

@@ -126,13 +126,19 @@ impl Fleet {
 
     /// Waits until these have been started anew since they were asked to.
     pub(crate) async fn renewed(&self, names: &[String], patience: Duration) -> Result<(), String> {
-        within(patience, || async {
-            let slots = self.slots.lock().unwrap();
-            let stale = |slot: &&Slot| names.contains(&slot.name) && slot.incarnation <= slot.asked_at;
-            let stale: Vec<&str> = slots.iter().filter(stale).map(|slot| slot.name.as_str()).collect();
-            if stale.is_empty() { Ok(()) } else { Err(format!("{stale:?} were not started anew")) }
-        })
-        .await
+        within(patience, || async { self.none_stale(|name| names.contains(name)) }).await
+    }
+
+    /// Whether each that was asked to has been started anew.
+    pub(crate) fn all_renewed(&self) -> Result<(), String> {
+        self.none_stale(|_| true)
+    }
+
+    fn none_stale(&self, which: impl Fn(&String) -> bool) -> Result<(), String> {
+        let slots = self.slots.lock().unwrap();
+        let stale = slots.iter().filter(|slot| which(&slot.name) && slot.wanted && slot.incarnation <= slot.asked_at);
+        let stale: Vec<&str> = stale.map(|slot| slot.name.as_str()).collect();
+        if stale.is_empty() { Ok(()) } else { Err(format!("{stale:?} were not started anew")) }
     }
 
     /// Waits until dismissed processes have ended, with whatever they had in their hands.

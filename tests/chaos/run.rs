@@ -24,7 +24,8 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const CALM: Duration = Duration::from_millis(300);
 /// At most this many broken promises of a world are spelt out.
 const SPELT: usize = 30;
-const RECOVERY: Duration = Duration::from_secs(40);
+/// How long recovery is waited for: a long run leaves a backlog of a minute at 70 % of the peak.
+const RECOVERY: Duration = Duration::from_secs(120);
 
 /// How long the most that a world bears is measured, after as long a start.
 const PEAK: Duration = Duration::from_secs(8);

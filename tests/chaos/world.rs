@@ -171,12 +171,13 @@ impl World {
         draw(&mut self.dice.lock().unwrap())
     }
 
-    /// Waits until every API has a `wait` recorded again, through the queue, and everything that was accepted since the
-    /// n-th entry of the diary has ended or is parked: nothing of a fault is left for the next one.
+    /// Waits until whoever was to be started anew was, every API has a `wait` recorded again, through the queue, and everything
+    /// that was accepted since the n-th entry of the diary has ended or is parked: nothing of a fault is left for the next one.
     pub(crate) async fn recovered(&self, since: usize, patience: Duration) -> Result<(), String> {
         within(patience, || async {
+            self.fleet.all_renewed()?;
             for api in self.fleet.addresses() {
-                let entry = self.client.send_to(&self.tenants[0], &self.probe(), api).await;
+                let entry = self.client.send_to(&self.tenants[0], &self.probe(Mode::Wait), api).await;
                 if entry.line.status != 200 {
                     return Err(format!("{api} answers {}", entry.line.status));
                 }
@@ -216,16 +217,16 @@ impl World {
         Ok(())
     }
 
-    /// Sends a `wait` of a new customer, repeated as it is told to be.
-    pub(crate) async fn wait(&self) -> u16 {
-        self.client.send(&self.tenants[0], &self.probe()).await
+    /// Sends a lead of a new customer, repeated as it is told to be.
+    pub(crate) async fn lead(&self, mode: Mode) -> u16 {
+        self.client.send(&self.tenants[0], &self.probe(mode)).await
     }
 
-    fn probe(&self) -> Wish {
+    fn probe(&self, mode: Mode) -> Wish {
         Wish {
             customer: format!("probe-{:016x}", rand::random::<u64>()),
             event: "Probe".to_owned(),
-            mode: Mode::Wait,
+            mode,
             click: Some(self.draw(|dice| self.tenants[0].click(dice))),
             quantity: 1,
             kind: Kind::Click,

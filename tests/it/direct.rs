@@ -124,7 +124,8 @@ async fn a_publish_that_was_never_confirmed_and_arrives_late_changes_nothing() {
     house.rabbitmq.restore();
     eventually("the late messages", || async {
         let queued = house.queues.total().await;
-        holds(queued > 3, queued)
+        // The one before, and of these two at least: a third may have waited behind another for its shard until it was given up.
+        holds(queued > 2, queued)
     })
     .await;
     house.add_worker().await;

@@ -20,6 +20,10 @@ mod follow_up;
 #[cfg(test)]
 mod wait;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
+mod batch_limits;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod commit;

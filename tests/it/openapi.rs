@@ -128,6 +128,8 @@ fn steps(house: &Harness, foreign: &given::Link, customers: [&str; 3]) -> Vec<St
         (By::Nobody, "POST", "/track/click".to_owned(), page(json!({"key": "nobody"}))),
         (By::Nobody, "POST", "/track/click".to_owned(), json!({})),
         (By::Server, "POST", "/track/lead".to_owned(), json!({})),
+        (By::Server, "POST", "/track/lead/batch".to_owned(), json!({})),
+        (By::Server, "POST", "/track/lead/batch".to_owned(), json!([{}, 7])),
         (By::Page, "POST", "/track/lead/client".to_owned(), Value::Null),
         (By::Nobody, "POST", "/track/lead/client".to_owned(), json!({})),
         (By::StrictPage, "POST", "/track/lead/client".to_owned(), json!({})),

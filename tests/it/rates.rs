@@ -53,6 +53,31 @@ async fn a_key_that_asks_too_often_waits_and_no_other_does() {
 }
 
 #[tokio::test]
+async fn a_batch_is_charged_as_its_leads() {
+    let front = Front::with(|config| {
+        config.http.rate_per_key = 1;
+        config.http.burst_per_key = 10;
+    })
+    .await;
+    let batch = async |leads: usize| {
+        front.call("POST", "/track/lead/batch", &format!("[{}]", vec!["7"; leads].join(","))).await
+    };
+    let never = batch(11).await;
+    assert_eq!(
+        never.refused(429, "rate_limit_exceeded"),
+        "Too many requests: a batch of 11 leads never fits the burst of 10 of this key."
+    );
+    assert_eq!(never.headers["x-ratelimit-limit"], "10");
+    assert_eq!(batch(7).await.good().as_array().unwrap().len(), 7);
+    let refused = batch(10).await;
+    assert_eq!(refused.refused(429, "rate_limit_exceeded"), "Too many requests.");
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((7..=10).contains(&wait), "{wait} s");
+    assert_eq!(turned_away(&front, "key"), 2);
+    front.finish().await;
+}
+
+#[tokio::test]
 async fn an_address_that_asks_too_often_waits_and_no_other_does() {
     let front = Front::with(|config| {
         config.http.rate_per_address = 1;

@@ -195,6 +195,10 @@ fn bodies_of_leads_and_clicks() {
     hold("lead", body(seed("lead", "full")));
     hold("lead", body(json!({"clickId": "", "eventName": "e", "customerExternalId": "x"})));
     hold("click", body(seed("click", "full")));
+    let leads = || vec(body(seed("lead", "full")), 0..4).prop_map(|leads| leads.join(&b", "[..]));
+    hold("batch", leads().prop_map(|leads| [b"[", leads.as_slice(), b"]"].concat()));
+    hold("batch", (leads(), any::<u8>()).prop_map(|(leads, end)| [b" [", leads.as_slice(), &[end]].concat()));
+    hold("batch", body(json!({})));
 }
 
 #[test]

@@ -39,6 +39,10 @@ const LODGERS: &[(&str, &[&str])] = &[
     ("backoff", &["lifecycle"]),
     ("rustls", &["broker", "store"]),
     ("async_rs", &["broker"]),
+    ("reqwest", &["cli"]),
+    ("csv", &["cli"]),
+    ("indicatif", &["cli"]),
+    ("mimalloc", &["main"]),
 ];
 
 pub(crate) fn is_word(c: char) -> bool {

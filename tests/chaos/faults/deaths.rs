@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::{join, join_all};
 
+use leadline::lead::Mode;
+
 use super::{Evidence, Fault, Span, Watch, died};
 use crate::clock::pause;
 use crate::process::Role;
@@ -24,14 +26,14 @@ pub(super) const FAULTS: &[Fault] = &[
         does: "kill -9 of workers after their rows are written, before COMMIT",
         floor: false,
         aside: false,
-        run: |world, span| in_transaction(world, span).boxed(),
+        run: |world, span| holding(world, span, Mode::Async, "store.counted").boxed(),
     },
     Fault {
         name: "worker-dies-before-ack",
         does: "kill -9 of workers between COMMIT and acknowledgement, while somebody waits for their verdict",
         floor: false,
         aside: false,
-        run: |world, span| before_ack(world, span).boxed(),
+        run: |world, span| holding(world, span, Mode::Wait, "worker.committed").boxed(),
     },
     Fault {
         name: "worker-dies-before-reply",
@@ -70,14 +72,6 @@ pub(super) const FAULTS: &[Fault] = &[
     },
 ];
 
-/// Three times: a single batch may hold nothing that was promised to anybody.
-async fn in_transaction(world: &World, span: &mut Span) -> Evidence {
-    let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
-    workers_die_at(world, "store.counted").await?;
-    span.ends();
-    Ok(format!("{TIMES} died of signal 9 at store.counted, {}", back.bites(TIMES as f64, "redelivered").await?))
-}
-
 /// Everything of the batch was acknowledged, so nothing of it comes back.
 async fn before_reply(world: &World, span: &mut Span) -> Evidence {
     let names = world.fleet.names(Role::Worker);
@@ -86,23 +80,26 @@ async fn before_reply(world: &World, span: &mut Span) -> Evidence {
     Ok("died of signal 9 at worker.settled".to_owned())
 }
 
-/// With many who wait: each redelivery must be told the ending that stands.
-async fn before_ack(world: &World, span: &mut Span) -> Evidence {
+/// Workers die where what they held comes back, in the midst of many leads of a mode.
+///
+/// Each `async` lead was promised to somebody by then, and each redelivered `wait` must be told the
+/// ending that stands.
+async fn holding(world: &World, span: &mut Span, mode: Mode, place: &'static str) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
     let over = AtomicBool::new(false);
     let kills = async {
-        let died = workers_die_at(world, "worker.committed").await;
+        let died = workers_die_at(world, place).await;
         over.store(true, Ordering::Relaxed);
         died
     };
-    let waiting = async {
+    let leads = async {
         while !over.load(Ordering::Relaxed) {
-            join_all((0..8).map(|_| world.wait())).await;
+            join_all((0..8).map(|_| world.lead(mode))).await;
         }
     };
-    join(kills, waiting).await.0?;
+    join(kills, leads).await.0?;
     span.ends();
-    Ok(format!("{TIMES} died of signal 9 at worker.committed, {}", back.bites(TIMES as f64, "redelivered").await?))
+    Ok(format!("{TIMES} died of signal 9 at {place}, {}", back.bites(TIMES as f64, "redelivered").await?))
 }
 
 async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {

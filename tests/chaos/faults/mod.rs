@@ -78,8 +78,8 @@ pub(crate) fn of(kind: Kind) -> Vec<Fault> {
     }
 }
 
-/// How long evidence may take to show in metrics.
-const SHOWS_WITHIN: Duration = Duration::from_secs(6);
+/// How long evidence may take to show in metrics; after a long silence a transaction that it cut may hold others up.
+const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A counter of the fleet from now on.
 struct Watch<'a> {

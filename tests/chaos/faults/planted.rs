@@ -131,6 +131,7 @@ async fn shuffled(world: &World, span: &mut Span) -> Evidence {
 async fn full(world: &World, span: &mut Span) -> Evidence {
     let nacked = Watch::new(world, "leadline_publishes_total", "nacked");
     let direct = Watch::new(world, "leadline_direct_leads_total", "");
+    let unconfirmed = Watch::new(world, "leadline_publishes_total", "unconfirmed");
     let tenant = &world.tenants[0];
     let names = world.fleet.names(Role::Worker);
     span.begins();
@@ -155,11 +156,16 @@ async fn full(world: &World, span: &mut Span) -> Evidence {
     pause(Duration::from_millis(500)).await;
     names.iter().for_each(|name| world.fleet.recall(name));
     span.ends();
-    if direct.grown() > 0.0 {
-        return Err(format!("{} leads went the direct path", direct.grown()));
+    // So much at once that the broker may leave publishes without any word: that is an outage and no overload.
+    if direct.grown() > 0.0 && unconfirmed.grown() == 0.0 {
+        return Err(format!("{} leads went the direct path, and every publish was answered", direct.grown()));
     }
     let planted = taken.iter().filter(|taken| **taken).count();
-    Ok(format!("{}, {planted} messages in the way, none went the direct path", refused?))
+    let direct = match direct.grown() {
+        0.0 => "none went the direct path".to_owned(),
+        some => format!("{some} went the direct path after {} publishes without a word", unconfirmed.grown()),
+    };
+    Ok(format!("{}, {planted} messages in the way, {direct}", refused?))
 }
 
 async fn poison(world: &World, span: &mut Span) -> Evidence {

@@ -1,9 +1,11 @@
-//! Laws of the bodies of `/track/lead`, `/track/lead/client` and `/track/click`.
+//! Laws of the bodies of `/track/lead`, `/track/lead/batch`, `/track/lead/client` and `/track/click`.
 //!
 //! **Invariant:** what was read can be stored, travels unharmed, and reads the same a second time.
 
 use chrono::DateTime;
+use leadline::lead::batch::{LEADS_MAX, split};
 use leadline::lead::{LeadMessage, Schema, TrackClick, TrackLead, event_key};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
@@ -59,6 +61,26 @@ fn again(lead: &TrackLead) {
     });
     let read = TrackLead::parse(body.to_string().as_bytes(), Schema::Server).unwrap();
     assert_eq!(&read, lead);
+}
+
+/// `batch::split`, and each lead that it cuts off.
+pub(super) fn batch(body: &[u8]) {
+    let whole: Option<Vec<IgnoredAny>> = serde_json::from_slice(body).ok();
+    let Ok(pieces) = split(body) else {
+        // Another reader may be content with bytes inside a text that are no UTF-8.
+        let fits = whole.is_some_and(|values| (1..=LEADS_MAX).contains(&values.len()));
+        assert!(!fits || std::str::from_utf8(body).is_err(), "an array of its size is refused");
+        return;
+    };
+    assert!((1..=LEADS_MAX).contains(&pieces.len()));
+    assert_eq!(whole.map(|values| values.len()), Some(pieces.len()), "a value was lost or made");
+    assert!(TrackLead::parse(body, Schema::Server).is_err(), "one body is a lead and a batch");
+    let joined = [b"[", pieces.join(&b","[..]).as_slice(), b"]"].concat();
+    assert_eq!(split(&joined).unwrap(), pieces);
+    for piece in pieces {
+        assert_eq!(split(&[b"[", piece, b"]"].concat()).unwrap(), [piece], "a piece is one value");
+        lead(piece);
+    }
 }
 
 /// `TrackClick::parse`.

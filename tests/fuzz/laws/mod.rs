@@ -17,6 +17,7 @@ pub(crate) type Law = fn(&[u8]);
 /// Every law by its name, which is the name of its fuzz target.
 pub(crate) const LAWS: &[(&str, Law)] = &[
     ("lead", leads::lead),
+    ("batch", leads::batch),
     ("click", leads::click),
     ("message", wire::message),
     ("reply", wire::reply),

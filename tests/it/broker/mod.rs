@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 pub(crate) mod set_up;
+mod packs;
 mod publishing;
 mod receiving;
 mod replies;

@@ -7,3 +7,5 @@ mod books;
 mod diary;
 mod commands;
 mod replay;
+mod import;
+mod resume;

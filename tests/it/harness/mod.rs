@@ -21,6 +21,7 @@ pub(crate) mod ledger;
 pub(crate) mod process;
 pub(crate) mod service;
 pub(crate) mod track;
+pub(crate) mod batch;
 mod finish;
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What tests do all the time: make clicks and customers, send leads, put messages into queues, read rows.
 //!
-//! **Invariant:** every lead request goes through [`Harness::track_as`], so the diary is complete.
+//! **Invariant:** every lead request goes through [`Harness::track_as`], or `batch`, so the diary is complete.
 
 use chrono::Utc;
 use leadline::lead::message::ResolvedClick;

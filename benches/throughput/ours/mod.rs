@@ -1,0 +1,198 @@
+//! Leadline itself: the release binary as child processes, its own database and queues, default
+//! configuration, driven over HTTP with real clicks of a real workspace.
+//!
+//! Enters: how many processes of which kind. Leaves: a running Leadline, its books, its memory. What is
+//! measured on it stands in `stretch`, what its processes say of themselves in `scrape`.
+//!
+//! **Invariant:** the processes run as anybody would start them; only addresses, engines and a prefix are given.
+
+mod scrape;
+mod stretch;
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::ground::proc::{self, Memory, Watched};
+use crate::ground::{Engines, Ground, Queues, Scratch, Seeds, folder};
+use crate::load::{Child, Job};
+
+pub(crate) use stretch::Stretch;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_leadline");
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const STOPPED_WITHIN: Duration = Duration::from_secs(25);
+/// Lines of a ledger's complaint that are shown.
+const SHOWN: usize = 30;
+
+/// Which processes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layout {
+    /// `leadline all`.
+    All,
+    /// So many of `leadline api`, and as many of `leadline worker`.
+    Split(usize),
+}
+
+/// A running Leadline and what it works on.
+#[derive(Debug)]
+pub(crate) struct Ours<'a> {
+    scratch: &'a Scratch,
+    queues: &'a Queues,
+    engines: Engines,
+    amqp_url: String,
+    addresses: Vec<String>,
+    processes: Vec<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    name: &'static str,
+    child: Child,
+    metrics: SocketAddr,
+}
+
+impl<'a> Ours<'a> {
+    /// Starts the processes and returns once they say they are ready.
+    pub(crate) async fn start(ground: &'a Ground, amqp_url: &str, layout: Layout) -> Outcome<Self> {
+        let mut ours = Self {
+            scratch: &ground.ours_base,
+            queues: &ground.ours_queues,
+            engines: ground.engines,
+            amqp_url: amqp_url.to_owned(),
+            addresses: Vec::new(),
+            processes: Vec::new(),
+        };
+        let log = File::create(folder()?.join("leadline.log"))?;
+        match layout {
+            Layout::All => ours.spawn("all", &log)?,
+            Layout::Split(each) => {
+                for _ in 0..each {
+                    ours.spawn("api", &log)?;
+                    ours.spawn("worker", &log)?;
+                }
+            }
+        }
+        ours.ready().await?;
+        Ok(ours)
+    }
+
+    fn spawn(&mut self, name: &'static str, log: &File) -> Outcome<()> {
+        let (api, metrics) = (free_address()?, free_address()?);
+        let mut command = self.command();
+        command
+            .arg(name)
+            .env("LEADLINE__HTTP__LISTEN", api.to_string())
+            .env("LEADLINE__HTTP__METRICS_LISTEN", metrics.to_string())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?);
+        self.processes.push(Process { name, child: Child(command.spawn()?), metrics });
+        if name != "worker" {
+            self.addresses.push(api.to_string());
+        }
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .env("DATABASE_URL", &self.scratch.url)
+            .env("AMQP_URL", &self.amqp_url)
+            .env("LEADLINE__BROKER__PREFIX", &self.queues.prefix)
+            .stdin(Stdio::null());
+        command
+    }
+
+    async fn ready(&mut self) -> Outcome<()> {
+        let until = Instant::now() + READY_WITHIN;
+        for process in &mut self.processes {
+            while scrape::get(process.metrics, "/readyz").await.is_err() {
+                let name = process.name;
+                if let Some(status) = process.child.0.try_wait()? {
+                    return Err(format!("leadline {name} ended: {status}; see target/bench/leadline.log").into());
+                }
+                if Instant::now() > until {
+                    return Err(format!("leadline {name} is not ready; see target/bench/leadline.log").into());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asynchronous load on all APIs, with the diary on.
+    pub(crate) fn job(&self, seeds: &Seeds, connections: usize) -> Job {
+        seeds.job(self.addresses.clone(), connections)
+    }
+
+    /// No rows, an empty diary, nobody deferred: as every measurement begins.
+    pub(crate) async fn fresh(&self) -> Outcome<()> {
+        self.scratch.empty().await?;
+        for file in ["diary.ndjson", "deferred.txt"] {
+            std::fs::write(folder()?.join(file), "")?;
+        }
+        Ok(())
+    }
+
+    /// The largest resident memory of each of our processes so far, and that of the engines now, in MiB.
+    pub(crate) fn memory(&self) -> Memory {
+        let mut memory = self.engines.memory();
+        for process in &self.processes {
+            let mib = proc::peak_memory(process.child.0.id()).map_or(f64::NAN, proc::mib);
+            let name = format!("leadline {}", process.name);
+            memory.entry(name).and_modify(|most| *most = most.max(mib)).or_insert(mib);
+        }
+        memory
+    }
+
+    /// Holds everything sent since [`Self::fresh`] against Postgres: `None` when diary and books agree, else what the
+    /// ledger says. The diary of a disagreement is kept under another name.
+    pub(crate) async fn ledger(&self) -> Outcome<Option<String>> {
+        let diary = folder()?.join("diary.ndjson");
+        let mut command = self.command();
+        // Millions of rows that a part put there itself are looked through, too.
+        command.env("LEADLINE__STORE__STATEMENT_TIMEOUT", "10m").arg("ledger").arg("--diary").arg(&diary);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        if output.status.success() {
+            return Ok(None);
+        }
+        std::fs::copy(&diary, folder()?.join("diary-of-a-fault.ndjson"))?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        Ok(Some(said.lines().take(SHOWN).collect::<Vec<_>>().join("\n")))
+    }
+
+    /// Asks the processes to stop, as an orchestrator would, and waits for them.
+    pub(crate) async fn stop(&mut self) -> Outcome<()> {
+        for Process { child, .. } in &self.processes {
+            Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status()?;
+        }
+        for Process { name, mut child, .. } in self.processes.drain(..) {
+            let until = Instant::now() + STOPPED_WITHIN;
+            while child.0.try_wait()?.is_none() {
+                if Instant::now() > until {
+                    return Err(format!("leadline {name} did not stop").into());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let status = child.0.wait()?;
+            if !status.success() {
+                return Err(format!("leadline {name} stopped with {status}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Every process whose CPU time counts.
+    pub(crate) fn watched(&self) -> Vec<(String, Watched)> {
+        let ours = self.processes.iter();
+        let ours = ours.map(|process| (format!("leadline {}", process.name), Watched::One(process.child.0.id())));
+        ours.chain(self.engines.watched()).collect()
+    }
+}
+
+fn free_address() -> Outcome<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,248 @@
+//! The last steps of a lead: stamp, publish, wait where somebody waits; without a broker, record.
+//!
+//! Enters: a planned wish. Leaves: its answer. If the caller goes away meanwhile, what was published stays
+//! published. What the broker does not confirm is recorded directly, except what only the queue can answer, and
+//! except when the queue is full: that is overload.
+//!
+//! **Invariant:** the waiter is registered before the message is published, and 200 is said only
+//! after the confirm or the commit (after the verdict, for those who wait for it).
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::accept::Intake;
+use super::answer::{Answer, Tracked, TurnedAway};
+use super::breaker::Pass;
+use super::direct::Outcome;
+use super::plan::{Plan, reveal};
+use crate::broker::{Address, Letter, Ordered, PublishError, Queue};
+use crate::lead::{Ending, LeadMessage, Mode, Reason, TrackLead};
+use crate::reply::Reply;
+use crate::store::Question;
+
+/// How long a request waits for the reply queue to be opened while the broker serves.
+const OPENING: Duration = Duration::from_secs(1);
+
+/// A lead with its id, ready to be sent, and what a 200 would say.
+#[derive(Debug)]
+pub(super) struct Stamped {
+    pub(super) message: LeadMessage,
+    tracked: Tracked,
+}
+
+/// A message that was handed to the broker, or could not be.
+#[derive(Debug)]
+pub(super) struct Handed<'a> {
+    pass: Pass<'a>,
+    ordered: Ordered<'a>,
+}
+
+/// Why a message has no word of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotSent {
+    /// The broker is away: the direct path may take over.
+    Away,
+    /// Overload, or no verdict in time: 503.
+    Refused,
+}
+
+/// Gives a lead its id, or the answer that needs no sending.
+pub(super) fn stamp(workspace_id: Uuid, lead: TrackLead, plan: Plan) -> Result<Stamped, Box<Answer>> {
+    let lead_id = Uuid::now_v7();
+    match plan {
+        Plan::Repeat { recorded, tracked } => {
+            Err(Box::new(Answer { lead_id: recorded, ending: Some(Ending::Duplicate), outcome: Ok(tracked) }))
+        }
+        Plan::Refuse(refused) => Err(Box::new(Answer { lead_id, ending: None, outcome: Err(refused) })),
+        Plan::Publish { resolved, awaited, tracked } => {
+            let mut message = LeadMessage::new(lead_id, workspace_id, Utc::now(), lead);
+            message.resolved = resolved;
+            message.awaited = awaited;
+            Ok(Stamped { message, tracked })
+        }
+    }
+}
+
+impl Stamped {
+    /// Whether the verdict is waited for, and not only the confirm.
+    pub(super) fn is_asked(&self) -> bool {
+        self.message.awaited || self.message.mode == Mode::Wait
+    }
+}
+
+impl Handed<'_> {
+    /// Whether there was no room for it in time.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.ordered.is_crowded()
+    }
+}
+
+impl Intake {
+    /// Sends a lead, and answers once it is durable, or its verdict known.
+    pub(super) async fn send(&self, stamped: Stamped, until: Instant) -> Answer {
+        let message = &stamped.message;
+        let sent = if stamped.is_asked() {
+            self.ask(message, until).await.map(Some)
+        } else {
+            let handed = self.hand_over(message, until).await;
+            self.confirmed(message, handed).await.map(|()| None)
+        };
+        self.settle(stamped, sent, until).await
+    }
+
+    /// The answer, given the broker's word, or after recording directly what has none.
+    pub(super) async fn settle(
+        &self,
+        stamped: Stamped,
+        sent: Result<Option<Reply>, NotSent>,
+        until: Instant,
+    ) -> Answer {
+        let Stamped { message, tracked } = stamped;
+        match sent {
+            Ok(Some(reply)) => self.answered(message, tracked, reply).await,
+            Ok(None) => Answer { lead_id: message.id, ending: None, outcome: Ok(tracked) },
+            Err(NotSent::Away) if !message.awaited => self.record(message, tracked, until).await,
+            Err(_) => unavailable(message.id),
+        }
+    }
+
+    /// Hands a message to the broker; waits for room at most until then.
+    pub(super) async fn hand_over(&self, message: &LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
+        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
+        let letter = letter(message, None).ok_or(NotSent::Refused)?;
+        Ok(Handed { pass, ordered: self.publisher.order(letter, room_by).await })
+    }
+
+    /// Waits for the confirm of a message.
+    pub(super) async fn confirmed(
+        &self,
+        message: &LeadMessage,
+        handed: Result<Handed<'_>, NotSent>,
+    ) -> Result<(), NotSent> {
+        let Handed { pass, ordered } = handed?;
+        let published = ordered.confirmed().await;
+        self.judge(message, pass, published)
+    }
+
+    /// Publishes and waits for the verdict: stronger evidence than the confirm, and it may overtake it.
+    async fn ask(&self, message: &LeadMessage, until: Instant) -> Result<Reply, NotSent> {
+        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
+        if !self.publisher.is_ready() {
+            return self.judge(message, pass, Err(PublishError::Away)).and(Err(NotSent::Away));
+        }
+        let opening = until.min(Instant::now() + OPENING);
+        let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away)?;
+        let waiter = self.waiters.register(message.workspace_id, message.id).ok_or(NotSent::Refused)?;
+        let letter = letter(message, Some(reply_to)).ok_or(NotSent::Refused)?;
+        let verdict = waiter.wait(until);
+        tokio::pin!(verdict);
+        let reply = tokio::select! {
+            biased;
+            reply = &mut verdict => {
+                self.judge(message, pass, reply.as_ref().map(|_| ()).ok_or(PublishError::Unconfirmed))?;
+                reply
+            }
+            published = self.publisher.publish(letter) => {
+                self.judge(message, pass, published)?;
+                verdict.await
+            }
+        };
+        let reply = reply.ok_or(NotSent::Refused)?;
+        let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
+        self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
+        Ok(reply)
+    }
+
+    /// Tells the breaker, and says whether the direct path may take over.
+    fn judge(&self, message: &LeadMessage, pass: Pass<'_>, published: Result<(), PublishError>) -> Result<(), NotSent> {
+        let Err(error) = published else {
+            pass.succeeded();
+            return Ok(());
+        };
+        tracing::debug!(lead.id = %message.id, %error, "lead not confirmed");
+        match error {
+            PublishError::Full => Err(NotSent::Refused),
+            // Whoever waited for room behind messages that were not confirmed finds the breaker open by now.
+            PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => Err(NotSent::Refused),
+            PublishError::Crowded if !pass.is_trial() => Err(NotSent::Away),
+            PublishError::Crowded | PublishError::Away | PublishError::Unconfirmed => {
+                pass.failed(Instant::now());
+                Err(NotSent::Away)
+            }
+        }
+    }
+
+    async fn record(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
+        let lead_id = message.id;
+        match self.direct.record(message.clone(), until).await {
+            Some(Outcome::Ended(reply)) => self.answered(message, tracked, reply).await,
+            Some(Outcome::Parked) if message.mode != Mode::Wait => {
+                Answer { lead_id, ending: None, outcome: Ok(tracked) }
+            }
+            Some(Outcome::Parked) | None => unavailable(lead_id),
+        }
+    }
+
+    async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
+        let outcome = match reply.ending {
+            Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable),
+            Ending::Buried => Ok(tracked),
+            Ending::Rejected => Err(turned_away(&message, &reply)),
+            Ending::Duplicate => {
+                tracked.link = None;
+                reveal(&mut tracked, reply.click_id, None);
+                Ok(tracked)
+            }
+            Ending::Recorded | Ending::Deferred => {
+                let found = match (&tracked.link, reply.link_id) {
+                    (None, Some(link_id)) => self.resolver.resolve(revealing(&message, link_id)).await,
+                    _ => None,
+                };
+                if tracked.link.is_none() {
+                    reveal(&mut tracked, reply.click_id, found);
+                }
+                Ok(tracked)
+            }
+        };
+        Answer { lead_id: message.id, ending: Some(reply.ending), outcome }
+    }
+}
+
+/// 503.
+pub(super) fn unavailable(lead_id: Uuid) -> Answer {
+    Answer { lead_id, ending: None, outcome: Err(TurnedAway::Unavailable) }
+}
+
+/// A wait request that carries a click goes past the backlog; a follow-up queues behind its customer's deferred lead.
+fn letter(message: &LeadMessage, reply_to: Option<String>) -> Option<Letter> {
+    let queue =
+        if message.mode == Mode::Wait && !message.is_follow_up() { Queue::Wait } else { Queue::Shard(message.shard()) };
+    let body = message.encode().ok()?;
+    Some(Letter { to: Address::Queue(queue), id: message.id, body, reply_to })
+}
+
+fn revealing(message: &LeadMessage, link_id: Uuid) -> Question {
+    Question {
+        workspace_id: message.workspace_id,
+        customer_external_id: message.customer_external_id.clone(),
+        event_key: None,
+        click_id: None,
+        link_id: Some(link_id),
+    }
+}
+
+fn turned_away(message: &LeadMessage, reply: &Reply) -> TurnedAway {
+    let click_id = message.click_id.clone().unwrap_or_default();
+    let link_id = reply.link_id.unwrap_or_default();
+    match reply.reason {
+        Some(Reason::ClickNotFound) => TurnedAway::ClickNotFound { click_id },
+        Some(Reason::LinkNotFound) => TurnedAway::LinkNotFound { click_id },
+        Some(Reason::LinkForeign) => TurnedAway::LinkForeign { click_id, link_id },
+        Some(Reason::LinkDisabled) => TurnedAway::LinkDisabled { click_id, link_id },
+        Some(Reason::CustomerNotFound) => TurnedAway::CustomerNotFound,
+        None => TurnedAway::Unavailable,
+    }
+}
