@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2015,SC2016,SC2034,SC2119,SC2120
-# test, bench and prepare: everything that checks or measures the sources.
+# test, bench, scale and prepare: everything that checks or measures the sources.
 # Invariant: each leaves the engines as it found them, also when a step fails, and no step reads the terminal.
 
 # The places where a process can be told to die, for the chaos suite; one debug build serves all checks, no release has it.
@@ -180,6 +180,9 @@ cmd_bench() {
     export DATABASE_URL AMQP_URL
     bench "$@"
 }
+
+# scale: one part of the benchmark, since it measures with the same tools.
+cmd_scale() { cmd_bench --only scale-workers "$@"; }
 
 bench() {
     (cd "$ROOT" && SQLX_OFFLINE=true cargo bench --locked --bench throughput -- "$@") ||
