@@ -54,7 +54,9 @@ fn reachable(listen: SocketAddr) -> Result<SocketAddr, CliError> {
         ip => ip,
     };
     match listen.port() {
-        0 => Err(CliError::said("http.metrics_listen has port 0: which port the system chose, only that process knows")),
+        0 => {
+            Err(CliError::said("http.metrics_listen has port 0: which port the system chose, only that process knows"))
+        }
         port => Ok(SocketAddr::new(ip, port)),
     }
 }

@@ -27,7 +27,7 @@ async fn health(listen: SocketAddr, more: &[&str]) -> Ended {
 
 /// What it prints when it exits so.
 #[track_caller]
-fn said(ended: Ended, code: i32) -> String {
+fn said(ended: &Ended, code: i32) -> String {
     assert_eq!((ended.code, ended.err.as_str()), (Some(code), ""), "{}", ended.out);
     assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
     ended.out.trim_end().to_owned()
@@ -35,7 +35,7 @@ fn said(ended: Ended, code: i32) -> String {
 
 /// Why it could not tell.
 #[track_caller]
-fn complaint(ended: Ended) -> String {
+fn complaint(ended: &Ended) -> String {
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{}", ended.err);
     assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
     ended.err.trim_end().strip_prefix("leadline: ").unwrap().to_owned()
@@ -58,9 +58,10 @@ async fn parrot(answer: String) -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((mut caller, _)) = listener.accept().await {
             // A request without a body comes at once; bytes left unread would break off the answer.
-            caller.read(&mut [0; 4096]).await.ok();
-            caller.write_all(answer.as_bytes()).await.ok();
-            caller.shutdown().await.ok();
+            if caller.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                caller.write_all(answer.as_bytes()).await.ok();
+                caller.shutdown().await.ok();
+            }
         }
     });
     address
@@ -74,12 +75,12 @@ fn answer(head: &str, body: &str) -> String {
 async fn what_is_ready_is_well() {
     let house = Harness::start().await;
     for listen in [house.apis[0].metrics, house.workers[0].metrics] {
-        assert_eq!(said(health(listen, &[]).await, 0), "ready: postgres up, rabbitmq up");
-        assert_eq!(said(health(listen, &["--live"]).await, 0), "alive");
+        assert_eq!(said(&health(listen, &[]).await, 0), "ready: postgres up, rabbitmq up");
+        assert_eq!(said(&health(listen, &["--live"]).await, 0), "alive");
         let told = health(listen, &["--json"]).await.with(0);
         assert_eq!(told, json!({"status": "ready", "postgres": "up", "rabbitmq": "up"}));
         let everywhere = (Ipv4Addr::UNSPECIFIED, listen.port()).into();
-        assert_eq!(said(health(everywhere, &[]).await, 0), "ready: postgres up, rabbitmq up");
+        assert_eq!(said(&health(everywhere, &[]).await, 0), "ready: postgres up, rabbitmq up");
     }
     house.finish().await;
 }
@@ -95,7 +96,7 @@ async fn what_cannot_do_its_duty_is_not_well_and_yet_alive() {
     house.rabbitmq.cut();
     turns(api, 1, "unavailable: postgres away, rabbitmq away").await;
     assert_eq!(health(api, &["--json"]).await.with(1)["status"], "unavailable");
-    assert_eq!(said(health(api, &["--live"]).await, 0), "alive");
+    assert_eq!(said(&health(api, &["--live"]).await, 0), "alive");
     house.postgres.restore();
     house.rabbitmq.restore();
     for listen in [api, worker] {
@@ -108,21 +109,21 @@ async fn what_cannot_do_its_duty_is_not_well_and_yet_alive() {
 async fn what_is_about_to_stop_is_not_well() {
     let body = json!({"status": "stopping", "postgres": "up", "rabbitmq": "up"}).to_string();
     let stopping = parrot(answer("503 Service Unavailable", &body)).await;
-    assert_eq!(said(health(stopping, &[]).await, 1), "stopping: postgres up, rabbitmq up");
+    assert_eq!(said(&health(stopping, &[]).await, 1), "stopping: postgres up, rabbitmq up");
 }
 
 #[tokio::test]
 async fn nobody_listening_is_said_in_one_line() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    assert!(complaint(health(closed, &[]).await).starts_with(&format!("no answer from http://{closed}/readyz: ")));
+    assert!(complaint(&health(closed, &[]).await).starts_with(&format!("no answer from http://{closed}/readyz: ")));
     let everywhere = (Ipv6Addr::UNSPECIFIED, closed.port()).into();
     let there = format!("no answer from http://[::1]:{}/livez: ", closed.port());
-    assert!(complaint(health(everywhere, &["--live"]).await).starts_with(&there));
+    assert!(complaint(&health(everywhere, &["--live"]).await).starts_with(&there));
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = silent.local_addr().unwrap();
-    let late = complaint(health(listen, &["--timeout", "300ms"]).await);
+    let late = complaint(&health(listen, &["--timeout", "300ms"]).await);
     assert_eq!(late, format!("no answer from http://{listen}/readyz within 300ms"));
-    let chosen = complaint(health((Ipv4Addr::LOCALHOST, 0).into(), &[]).await);
+    let chosen = complaint(&health((Ipv4Addr::LOCALHOST, 0).into(), &[]).await);
     assert!(chosen.starts_with("http.metrics_listen has port 0"), "{chosen}");
 }
 
@@ -141,7 +142,7 @@ async fn whatever_else_answers_is_not_well() {
         ("503 Service Unavailable", "{\"error\":{\"code\":\"service_unavailable\"}}"),
     ] {
         let stranger = parrot(answer(head, body)).await;
-        let why = complaint(health(stranger, &[]).await);
+        let why = complaint(&health(stranger, &[]).await);
         let status = &head[..3];
         assert_eq!(
             why,
@@ -150,7 +151,7 @@ async fn whatever_else_answers_is_not_well() {
         );
     }
     let foreign = parrot("SSH-2.0-OpenSSH\r\n".to_owned()).await;
-    assert!(complaint(health(foreign, &[]).await).starts_with("no answer from "));
+    assert!(complaint(&health(foreign, &[]).await).starts_with("no answer from "));
     let half = parrot(answer("200 OK", &ready).replace("\"up\"}", "")).await;
-    assert!(complaint(health(half, &[]).await).contains("no probe"));
+    assert!(complaint(&health(half, &[]).await).contains("no probe"));
 }

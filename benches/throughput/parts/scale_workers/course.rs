@@ -63,7 +63,8 @@ impl Course {
     pub(super) fn of(looks: &[Look], leads: Vec<(f64, f64)>) -> Self {
         let moment = |look: &Look| {
             let waiting = leads.iter().filter(|(accepted, begun)| *accepted <= look.at && *begun > look.at);
-            let (count, oldest) = waiting.fold((0, look.at), |(n, oldest), (accepted, _)| (n + 1, accepted.min(oldest)));
+            let (count, oldest) =
+                waiting.fold((0, look.at), |(n, oldest), (accepted, _)| (n + 1, accepted.min(oldest)));
             Moment { at: look.at, messages: look.messages, leads: count, oldest: look.at - oldest }
         };
         Self { moments: looks.iter().map(moment).collect(), leads }

@@ -173,7 +173,9 @@ impl Run {
                 std::cmp::Ordering::Equal if load > workers as f64 => "  more than they can record",
                 std::cmp::Ordering::Equal => "",
             };
-            println!("{from:>7.0}{sent:>9.0}{workers:>9}{recorded:>12.0}{messages:>10}{leads:>8}{oldest:>10.2}{remark}");
+            println!(
+                "{from:>7.0}{sent:>9.0}{workers:>9}{recorded:>12.0}{messages:>10}{leads:>8}{oldest:>10.2}{remark}"
+            );
             before = workers;
         }
     }
