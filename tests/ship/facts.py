@@ -46,7 +46,7 @@ class Facts:
         self.metrics = {
             row[0].strip("`"): (row[1], set(re.findall(r"`(\w+)`", row[2]))) for row in rows(readme, "metrics")
         }
-        commands = text("src/cli/args.rs").split("pub enum Command {")[1].split("\n}")[0]
+        commands = text("src/cli/args/mod.rs").split("pub enum Command {")[1].split("\n}")[0]
         self.commands = {name.lower() for name in re.findall(r"^    ([A-Z]\w*)[,({ ]", commands, re.M)}
         self.metrics_routes = set(re.findall(r'\.route\("(/\w+)"', text("src/http/router.rs")))
         self.api_routes = set(re.findall(r'Route::at\("([^"]+)"\)', text("src/http/routes.rs")))

@@ -2,11 +2,13 @@
 //!
 //! **Invariant:** the help of a command is enough to use it; its examples work as they stand.
 
+mod health;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use humantime_serde::re::humantime::parse_duration;
+
+pub use health::HealthArgs;
 
 /// Tracks leads: HTTP in, RabbitMQ between, PostgreSQL at the end; nothing accepted is lost or doubled.
 #[derive(Debug, Parser)]
@@ -96,27 +98,6 @@ const SERVING: &str = "\
 SIGTERM or SIGINT: takes nothing new, finishes what it holds. After lifecycle.stop_budget, or at a second
 signal, the rest is dropped; unacknowledged leads go back to their queues, nothing accepted is lost.
 Exit codes: 0 clean, 1 failed, 2 something had to be dropped.";
-
-/// A health check.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Reads the configuration as `api` and `worker` do and asks the probe at http.metrics_listen: one request, no
-engine, no proxy. A process that is started with --config or LEADLINE__... is asked with the same.
-
-Prints what the probe says and knows of the engines; exit codes: 0 ready (with --live: alive), 1 everything
-else, whether it is not ready, nobody answers in time, or what answers is no probe.
-
-Examples:
-  leadline health                                   ready: postgres up, rabbitmq up
-  leadline health --live --timeout 500ms            alive")]
-pub struct HealthArgs {
-    /// Ask whether it answers at all, not whether it is ready
-    #[arg(long)]
-    pub live: bool,
-    /// How long the answer may take, such as 500ms or 2s
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
-    pub timeout: Duration,
-}
 
 /// Tenants.
 #[derive(Debug, Subcommand)]
