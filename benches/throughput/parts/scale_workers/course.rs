@@ -83,4 +83,13 @@ impl Course {
         let begun = self.leads.iter().filter(|(_, begun)| *begun > from && *begun <= to);
         begun.count() as f64 / (to - from)
     }
+
+    /// Leads per second whose recording began in the middle half of all: neither the first to come nor the last to go.
+    pub(super) fn steady_per_s(&self) -> f64 {
+        let mut begun: Vec<f64> = self.leads.iter().map(|(_, begun)| *begun).collect();
+        begun.sort_by(f64::total_cmp);
+        let quarter = begun.len() / 4;
+        let (first, last) = (begun.get(quarter), begun.get(3 * quarter));
+        first.zip(last).map_or(f64::NAN, |(first, last)| 2.0 * quarter as f64 / (last - first))
+    }
 }

@@ -64,7 +64,7 @@ pub(super) async fn run(args: &Args, ground: &Ground) -> Outcome<bool> {
     let mut tally = Tally::default();
     let mut ours = Ours::start(ground, &args.amqp_url, Layout::Api).await?;
     ours.add_worker(&slow()).await?;
-    let capacity = capacity(args, &ours, &seeds, &mut tally).await?;
+    let capacity = capacity(args, &ours, ground, &seeds, &mut tally).await?;
     let steps = steps(args.seconds());
     let last = steps.last().map_or(0.0, |step| step.to);
     eprintln!("one worker records {capacity:.0} leads/s; now {last:.0} s of load");
@@ -94,15 +94,18 @@ pub(super) async fn run(args: &Args, ground: &Ground) -> Outcome<bool> {
 }
 
 /// Leads per second that one worker records while more than that are waiting.
-async fn capacity(args: &Args, ours: &Ours<'_>, seeds: &Seeds, tally: &mut Tally) -> Outcome<f64> {
+async fn capacity(args: &Args, ours: &Ours<'_>, ground: &Ground, seeds: &Seeds, tally: &mut Tally) -> Outcome<f64> {
     // It cannot record more than a batch in each wait.
     let most = f64::from(BATCH) / COMMIT_DELAY.as_secs_f64();
     let job = Job { rate: 2.0 * most, ..ours.job(seeds, CONNECTIONS) };
     ours.fresh().await?;
     tally.run(ours, &Job { seconds: WARM_S, ..job.clone() }).await?;
-    let stretch = tally.run(ours, &Job { seconds: args.seconds(), ..job }).await?;
     tally.check_and_empty(ours).await?;
-    Ok(stretch.ended_per_s)
+    let began_at = Utc::now();
+    tally.run(ours, &Job { seconds: args.seconds(), ..job }).await?;
+    let course = Course::of(&[], ground.ours_base.course(began_at).await?);
+    tally.check_and_empty(ours).await?;
+    Ok(course.steady_per_s())
 }
 
 /// Every load from its first second to its last, each by a generator of its own.
