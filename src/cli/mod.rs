@@ -12,6 +12,7 @@ pub mod out;
 mod open;
 mod serve;
 mod check;
+mod health;
 mod admin;
 mod lead;
 mod buried;
@@ -37,7 +38,12 @@ const LAST_THREADS: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
+    // A question that is asked every few seconds: threads would cost more than the answer.
+    let mut builder = match cli.command {
+        Command::Health(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("no threads: {error}"));
@@ -69,6 +75,7 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         Command::All => return Box::pin(serve::serve(Role::All, file)).await,
         Command::Import(args) => return Box::pin(import::import(args, out)).await,
         Command::Check { show } => return check::check(file, show, out).map(|()| 0),
+        Command::Health(args) => return health::health(file, &args, out).await,
         _ => {}
     }
     let config = open::quiet_config(file)?;
@@ -90,7 +97,8 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         | Command::All
         | Command::Migrate
         | Command::Import(_)
-        | Command::Check { .. } => {}
+        | Command::Check { .. }
+        | Command::Health(_) => {}
     }
     Ok(0)
 }

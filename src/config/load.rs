@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn every_shipped_file_is_a_valid_configuration() {
-        for file in ["config/test.toml", "config/production.toml"] {
+        let shipped = ["deploy/kubernetes/base/leadline.toml", "deploy/kubernetes/overlays/production/leadline.toml"];
+        for file in ["config/test.toml", "config/production.toml"].into_iter().chain(shipped) {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
             assert!(load(Some(&path)).is_ok(), "{file}: {:?}", load(Some(&path)).err());
         }

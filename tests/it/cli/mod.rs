@@ -6,6 +6,7 @@
 mod books;
 mod diary;
 mod commands;
+mod health;
 mod replay;
 mod import;
 mod resume;

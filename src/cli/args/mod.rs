@@ -2,9 +2,13 @@
 //!
 //! **Invariant:** the help of a command is enough to use it; its examples work as they stand.
 
+mod health;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use health::HealthArgs;
 
 /// Tracks leads: HTTP in, RabbitMQ between, PostgreSQL at the end; nothing accepted is lost or doubled.
 #[derive(Debug, Parser)]
@@ -21,6 +25,7 @@ Examples:
   leadline ledger                                   how the leads ended, and what is under way
   leadline lead show lead_01J...                    where is this lead, and why
   leadline import leads.csv                         send the leads of a file to a running server
+  leadline health                                   is the process on this machine ready?
 
 DATABASE_URL and AMQP_URL name the engines; --config FILE and LEADLINE__ROOM__KEY set everything else."
 )]
@@ -61,6 +66,8 @@ Examples:
         #[arg(long)]
         show: bool,
     },
+    /// Ask the process that serves on this machine whether it is well; for health checks
+    Health(HealthArgs),
     /// Tenants
     #[command(subcommand)]
     Workspace(WorkspaceCommand),
