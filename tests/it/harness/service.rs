@@ -17,7 +17,8 @@ use super::eventually::{PATIENCE, eventually, holds};
 pub(crate) struct Service {
     /// The API's address; a worker's is that of its metrics.
     pub(crate) address: SocketAddr,
-    metrics: SocketAddr,
+    /// Where its metrics are.
+    pub(crate) metrics: SocketAddr,
     role: Role,
     stop: Stop,
     task: JoinHandle<Result<Vec<&'static str>, Ended>>,
