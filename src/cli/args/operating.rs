@@ -62,7 +62,7 @@ Examples:
   leadline top --url http://api-1:9090 --url http://worker-1:9090 --url http://worker-2:9090
   leadline top --once                               two looks an interval apart, one page of text")]
 pub struct TopArgs {
-    /// Where a process serves its metrics; may be given several times [default: http.metrics_listen]
+    /// Where a process serves its metrics; may be given several times; without it `http.metrics_listen`
     #[arg(long, value_name = "URL")]
     pub url: Vec<String>,
     /// Between two looks
