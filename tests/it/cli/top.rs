@@ -1,7 +1,7 @@
 //! `leadline top`: captures of the screen, drawn from what real processes said of themselves, and a look at running ones.
 //!
-//! `tests/captures/top` holds metrics pages, recorded three seconds apart, and the screens they make. With
-//! `UPDATE_CAPTURES=1` the screens are written anew.
+//! `tests/captures/top` holds metrics pages of an API and a worker, recorded one after the other, and the screens that they
+//! make, taken for three seconds apart. With `UPDATE_CAPTURES=1` real processes are recorded and drawn anew.
 //!
 //! **Invariant:** a screen is compared cell by cell.
 
@@ -14,12 +14,13 @@ use chrono::DateTime;
 use leadline::cli::top::{Watch, draw};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::import::ran;
 use super::typed::{at_house, command};
 use crate::harness::Harness;
-use crate::harness::track::lead;
+use crate::harness::track::{lead, with};
 
 fn captures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/top")
@@ -46,12 +47,34 @@ fn screen(watch: &Watch, width: u16, height: u16) -> String {
     cells.chunks(width.into()).map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-#[test]
-fn the_screen_is_as_it_was_captured() {
+/// Records the pages of a service that has something to do.
+async fn record() {
+    let house = Harness::start().await;
+    let click = house.click().await;
+    fs::create_dir_all(captures()).unwrap();
+    for (n, customers) in [("1", 0..30), ("2", 30..150)] {
+        for customer in customers {
+            let mode = ["async", "async", "wait", "deferred"][customer % 4];
+            let body = with(lead(&click, "Sign Up", &format!("c{}", customer - customer % 7)), json!({"mode": mode}));
+            house.track(&body).await.ok();
+        }
+        for (name, service) in [("api", &house.apis[0]), ("worker", &house.workers[0])] {
+            fs::write(captures().join(format!("{name}.{n}.prom")), house.scrape(service).await).unwrap();
+        }
+    }
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn the_screen_is_as_it_was_captured() {
+    let anew = std::env::var_os("UPDATE_CAPTURES").is_some();
+    if anew {
+        record().await;
+    }
     let watch = recorded();
     for (width, height) in [(80, 24), (200, 50)] {
         let (path, drawn) = (captures().join(format!("{width}x{height}.txt")), screen(&watch, width, height));
-        if std::env::var_os("UPDATE_CAPTURES").is_some() {
+        if anew {
             fs::write(&path, &drawn).unwrap();
         }
         let captured = fs::read_to_string(&path).unwrap();
