@@ -86,7 +86,8 @@ impl Harness {
         in_hand
     }
 
-    async fn scrape(&self, service: &Service) -> String {
+    /// A process's metrics page.
+    pub(crate) async fn scrape(&self, service: &Service) -> String {
         let url = format!("http://{}/metrics", service.metrics);
         self.client().get(url).send().await.unwrap().text().await.unwrap()
     }
