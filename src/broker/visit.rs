@@ -205,9 +205,7 @@ impl Visit {
     /// # Errors
     /// [`BrokerError::Refused`] if not.
     pub async fn may_publish(&self, exchange: &str) -> Result<Option<String>, BrokerError> {
-        let channel = self.session.channel().await?;
-        let confirming = channel.confirm_select(ConfirmSelectOptions::default());
-        self.session.within("confirm.select", confirming).await?;
+        // Who is blocked is not answered to anything any more; what was said while nobody listened is kept.
         let mut events = std::pin::pin!(self.session.events());
         let blocked = async {
             loop {
@@ -218,21 +216,27 @@ impl Visit {
                 }
             }
         };
-        let properties =
-            BasicProperties::default().with_expiration("never".into()).with_user_id("nobody at all".into());
-        let (to, key) = (exchange.into(), "nowhere".into());
-        let published =
-            async { channel.basic_publish(to, key, BasicPublishOptions::default(), b"", properties).await?.await };
         tokio::select! {
             reason = blocked => {
                 self.session.abandon();
                 Ok(Some(reason))
             }
-            word = self.session.within("basic.publish", published) => match word {
-                Err(error) if error.is_precondition() => Ok(None),
-                Err(error) => Err(error),
-                Ok(_) => Ok(None),
-            },
+            allowed = self.publishes(exchange) => allowed.map(|()| None),
+        }
+    }
+
+    async fn publishes(&self, exchange: &str) -> Result<(), BrokerError> {
+        let channel = self.session.channel().await?;
+        let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+        self.session.within("confirm.select", confirming).await?;
+        let properties =
+            BasicProperties::default().with_expiration("never".into()).with_user_id("nobody at all".into());
+        let (to, key) = (exchange.into(), "nowhere".into());
+        let published =
+            async { channel.basic_publish(to, key, BasicPublishOptions::default(), b"", properties).await?.await };
+        match self.session.within("basic.publish", published).await {
+            Err(error) if !error.is_precondition() => Err(error),
+            _ => Ok(()),
         }
     }
 

@@ -377,6 +377,6 @@ async fn a_configuration_that_cannot_be_read_ends_the_look() {
     let mut doctor = command(&[]);
     doctor.env("DATABASE_URL", "postgres://127.0.0.1:1/x").env("LEADLINE__HTTP__LISTEN", "nowhere");
     let found = Found::by(doctor).await;
-    found.found("wrong", "layers", "listen", "README");
+    found.found("wrong", "layers", "HTTP.LISTEN", "README");
     assert_eq!(found.report["findings"].as_array().unwrap().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! `leadline top`: captures of the screen, drawn from what real processes said of themselves, and a look at running ones.
 //!
-//! `tests/captures/top` holds metrics pages of an API and a worker, recorded one after the other, and the screens that they
-//! make, taken for three seconds apart. With `UPDATE_CAPTURES=1` real processes are recorded and drawn anew.
+//! `tests/captures/top` holds metrics pages of an API and, later, a worker, and the screens that they make, taken
+//! for a second apart. With `UPDATE_CAPTURES=1` real processes are recorded and drawn anew.
 //!
 //! **Invariant:** a screen is compared cell by cell.
 
@@ -20,20 +20,26 @@ use tokio::task::spawn_blocking;
 use super::import::ran;
 use super::typed::{at_house, command};
 use crate::harness::Harness;
+use crate::harness::eventually::eventually;
 use crate::harness::track::{lead, with};
 
 fn captures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/top")
 }
 
-/// Two looks at an API, a worker, and a process that is gone.
+/// The looks that are taken, a second apart.
+const LOOKS: u32 = 8;
+
+/// Looks at an API, at a worker that comes late, and at a process that is gone.
 fn recorded() -> Watch {
     let urls = ["http://api:9090", "http://worker:9090", "http://gone:9090"].map(str::to_owned);
     let mut watch = Watch::new(&urls);
-    for (n, seconds) in [("1", 0.0), ("2", 3.0)] {
-        let page = |name: &str| Ok(fs::read_to_string(captures().join(format!("{name}.{n}.prom"))).unwrap());
+    for n in 1..=LOOKS {
+        let page = |name: &str| {
+            fs::read_to_string(captures().join(format!("{name}.{n}.prom"))).map_err(|_| "connection refused".to_owned())
+        };
         let moment = DateTime::from_timestamp(1_795_000_000, 0).unwrap();
-        watch.look(seconds, moment, vec![page("api"), page("worker"), Err("connection refused".to_owned())]);
+        watch.look(f64::from(n), moment, vec![page("api"), page("worker"), Err("connection refused".to_owned())]);
     }
     watch
 }
@@ -47,22 +53,50 @@ fn screen(watch: &Watch, width: u16, height: u16) -> String {
     cells.chunks(width.into()).map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// Records the pages of a service that has something to do.
+/// Records the pages of an API whose queues fill, and of the worker that empties them.
 async fn record() {
-    let house = Harness::start().await;
+    let mut house = Harness::without_worker().await;
     let click = house.click().await;
+    if captures().exists() {
+        fs::remove_dir_all(captures()).unwrap();
+    }
     fs::create_dir_all(captures()).unwrap();
-    for (n, customers) in [("1", 0..30), ("2", 30..150)] {
-        for customer in customers {
-            let mode = ["async", "async", "wait", "deferred"][customer % 4];
-            let body = with(lead(&click, "Sign Up", &format!("c{}", customer - customer % 7)), json!({"mode": mode}));
+    let mut sent = 0;
+    for n in 1..=LOOKS {
+        if n == LOOKS - 1 {
+            house.add_worker().await;
+        }
+        for customer in 0..20 * n {
+            let mode = match (house.workers.is_empty(), customer % 4) {
+                (true, 3) | (false, 2) => "deferred",
+                (false, 3) => "wait",
+                _ => "async",
+            };
+            let body =
+                with(lead(&click, "Sign Up", &format!("c{n}-{}", customer - customer % 7)), json!({"mode": mode}));
             house.track(&body).await.ok();
         }
-        for (name, service) in [("api", &house.apis[0]), ("worker", &house.workers[0])] {
-            fs::write(captures().join(format!("{name}.{n}.prom")), house.scrape(service).await).unwrap();
+        sent += 20 * n;
+        let queued = if house.workers.is_empty() { sent } else { 0 };
+        eventually("the API to know how deep the queues are", async || match depth(&house).await {
+            told if told == f64::from(queued) => Ok(()),
+            told => Err(told),
+        })
+        .await;
+        for (name, services) in [("api", &house.apis), ("worker", &house.workers)] {
+            for service in services {
+                fs::write(captures().join(format!("{name}.{n}.prom")), house.scrape(service).await).unwrap();
+            }
         }
     }
     house.finish().await;
+}
+
+/// Messages in all queues, as the API last heard.
+async fn depth(house: &Harness) -> f64 {
+    let page = house.scrape(&house.apis[0]).await;
+    let lines = page.lines().filter(|line| line.starts_with("leadline_queue_messages{"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 #[tokio::test]
