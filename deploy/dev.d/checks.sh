@@ -2,8 +2,9 @@
 # test, bench and prepare: everything that checks or measures the sources.
 # Invariant: each leaves the engines as it found them, also when a step fails, and no step reads the terminal.
 
-# The places where a process can be told to die, for the chaos suite; one debug build serves all checks, no release has it.
-FAULTS=(--features faults)
+# The places where a process can be told to die, for the chaos suite, and the export of traces, for its tests; one debug build
+# serves all checks, no release has the former, and the latter only if it is asked for.
+FAULTS=(--features faults,otlp)
 LINT_DATABASE=leadline_lint     # made anew from the migrations for every check of the statements; holds no data
 
 # with_engines: start them for the life of this command.
@@ -65,7 +66,7 @@ cmd_test() {
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
     step "build" cargo_here build --locked "${FAULTS[@]}"
-    step "build without TLS" cargo_here check --locked --no-default-features
+    step "clippy of a build without TLS and traces" cargo_here clippy --locked --no-default-features -- -D warnings
     step "migrate an empty database" migrate_lint_database
     step "clippy, with every statement checked against that database" clippy_live
     step "docs" docs

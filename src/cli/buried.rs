@@ -115,6 +115,8 @@ async fn replay(config: &Config, store: &Store, lead: &BuriedLead, out: Out) -> 
         .ok_or_else(|| CliError::said(format!("{grave} was discarded meanwhile")))?;
     message.id = chosen;
     message.awaited = false;
+    // A replay is no part of what its first request did.
+    message.trace = None;
     let body = message.encode().map_err(|error| CliError::said(error.to_string()))?;
     publish(config, Queue::Shard(message.shard()), chosen, body).await?;
     let shown = id::show(id::LEAD, chosen);
@@ -131,7 +133,7 @@ async fn publish(config: &Config, queue: Queue, id: Uuid, body: Vec<u8>) -> Resu
     let publisher = Publisher::start(&config.broker, &Health::default(), &metrics, &mut tasks);
     let patience = Instant::now() + config.broker.connect_timeout * 2;
     let published = loop {
-        let letter = Letter { to: Address::Queue(queue), id, body: body.clone(), reply_to: None };
+        let letter = Letter { to: Address::Queue(queue), id, body: body.clone(), reply_to: None, trace: None };
         match publisher.publish(letter).await {
             Err(PublishError::Away) if Instant::now() < patience && !stop.is_asked() => sleep(AGAIN).await,
             outcome => break outcome,

@@ -126,6 +126,7 @@ metrics! {
     queue_messages: Gauge "leadline_queue_messages" ["queue"] &[], "Messages ready in a queue, as the broker last said.";
     broker_connects: Counter "leadline_broker_connects_total" ["purpose", "result"] &[], "Attempts to connect to RabbitMQ, by purpose (publish, consume) and result.";
     pool_connections: Gauge "leadline_pool_connections" ["pool", "state"] &[], "PostgreSQL connections, by pool and state (idle, used).";
+    spans: Counter "leadline_spans_total" ["result"] &[], "Spans of traced leads: exported, dropped (no room in the queue, or the stop came first), failed (the collector did not take them).";
     engine_up: Gauge "leadline_engine_up" ["engine"] &[], "Whether an engine answered last time (1) or not (0).";
     build_info: Gauge "leadline_build_info" ["version"] &[], "Always 1; the label names the version.";
 }

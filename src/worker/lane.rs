@@ -14,9 +14,11 @@ use super::hold::GaveUp;
 use super::horizon::{Marks, Post, Rest};
 use super::inbox::{Condemned, Inbox, Readable, grave, sort};
 use super::pressure::Pressure;
+use super::spans::Spans;
 use super::tell;
 use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
+use crate::lead::{LeadMessage, Trace};
 use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
 use crate::telemetry::Raised;
@@ -173,15 +175,19 @@ impl Lane {
     /// Records, buries, settles and tells, in this order.
     pub(super) async fn handle(&self, inlet: &mut Inlet, inbox: Inbox) -> Result<(), LetGo> {
         let Inbox { readable, mut condemned, .. } = inbox;
+        let mut spans = Spans::begin(&self.bench.tracer, self.name, &readable);
         let mut tags: Vec<u64> = readable.iter().map(|r| r.tag).chain(condemned.iter().map(|c| c.tag)).collect();
         let mut received = Vec::with_capacity(readable.len());
         let mut remains: Vec<(Uuid, u64, Vec<u8>, Option<String>)> = Vec::with_capacity(readable.len());
-        for Readable { tag, received: one, body, message_id } in readable {
+        for Readable { tag, received: one, body, message_id, .. } in readable {
             remains.push((one.message.id, tag, body, message_id));
             received.push(one);
         }
         let batch = Batch::new(received);
-        let recorded = self.record(&batch).await?;
+        let recording = spans.record(&self.bench.tracer);
+        let recorded = self.record(&batch).await;
+        recording.end(recorded.is_ok().then(|| batch.len()));
+        let recorded = recorded?;
         fault::point("worker.committed").await;
         for (id, tag, body, message_id) in remains {
             if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
@@ -193,7 +199,7 @@ impl Lane {
         tags.sort_unstable();
         inlet.settle(&tags).await?;
         fault::point("worker.settled").await;
-        tell::verdicts(&self.bench, &batch, &recorded, Utc::now());
+        tell::verdicts(&self.bench, &batch, &recorded, Utc::now(), &mut spans);
         Ok(())
     }
 
@@ -213,7 +219,9 @@ impl Lane {
             let news = self.holding(|| self.bench.store.bury(grave.clone())).await?;
             if news {
                 self.bench.metrics.buried.with_label_values(&[cause]).inc();
-                tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, "message buried");
+                let trace = LeadMessage::decode(&grave.message).ok().and_then(|message| message.trace);
+                let trace_id = trace.as_deref().map(Trace::id);
+                tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, trace_id, "message buried");
             }
         }
         Ok(())

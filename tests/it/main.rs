@@ -59,6 +59,11 @@ mod server;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(test)]
+mod untraced;
+#[cfg(test)]
+#[cfg(feature = "otlp")]
+mod traces;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod openapi;

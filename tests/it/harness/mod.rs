@@ -18,6 +18,8 @@ pub(crate) mod client;
 pub(crate) mod document;
 pub(crate) mod diary;
 pub(crate) mod ledger;
+#[cfg(feature = "otlp")]
+pub(crate) mod collector;
 pub(crate) mod process;
 pub(crate) mod service;
 pub(crate) mod track;
