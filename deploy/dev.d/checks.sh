@@ -119,7 +119,7 @@ same_statements() {
     fi
 }
 
-docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked "${FAULTS[@]}"; }
 
 # The suites that start a RabbitMQ of their own are told by LEADLINE_DEV_MQ_ROOT where it is, unless it is the machine's.
 tests() {

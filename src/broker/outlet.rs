@@ -25,10 +25,10 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, interval};
 
+use super::delivery::{TRACE_PARENT, TRACE_STATE};
 use super::pack::{self, pack};
 use super::piles::{Lot, Piles};
 use super::session::Session;
-use super::delivery::{TRACE_PARENT, TRACE_STATE};
 use super::{Address, BrokerError, Letter, PublishError, Queue, Topology};
 use crate::lead::Trace;
 use crate::lifecycle::fault;

@@ -19,7 +19,12 @@ const SHARDS: usize = 4;
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
-    let rules = deadlines(config).into_iter().chain(lanes(config)).chain(bounds(config)).chain(doors(config)).chain(traces(config));
+    let rules = deadlines(config)
+        .into_iter()
+        .chain(lanes(config))
+        .chain(bounds(config))
+        .chain(doors(config))
+        .chain(traces(config));
     rules.filter(|(holds, _)| !holds).map(|(_, why)| why.to_owned()).collect()
 }
 
@@ -189,7 +194,8 @@ fn traces(config: &Config) -> Vec<Rule> {
 }
 
 fn is_list(text: &str) -> bool {
-    text.split(',').all(|pair| pair.trim().is_empty() || pair.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty()))
+    text.split(',')
+        .all(|pair| pair.trim().is_empty() || pair.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty()))
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl Intake {
     ) -> Answer {
         let resolving = self.tracer.begin(Step::Resolve, trace.as_deref());
         let found = self.resolver.resolve(question(workspace_id, &lead)).await;
-        drop(resolving);
+        resolving.end();
         let plan = plan(workspace_id, &lead, found);
         match stamp(workspace_id, lead, plan, trace) {
             Ok(stamped) => self.send(stamped, arrived + self.wait_timeout).await,

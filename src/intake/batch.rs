@@ -109,7 +109,7 @@ impl Bulk<'_> {
         let questions = leads.iter().map(|lead| question(self.workspace_id, lead)).collect();
         let resolving = self.intake.tracer.begin(Step::Resolve, self.trace.as_deref());
         let found = self.intake.resolver.resolve_all(questions).await;
-        drop(resolving);
+        resolving.end();
         let planned = leads.into_iter().zip(found).map(|(lead, found)| {
             let plan = plan(self.workspace_id, &lead, found);
             (lead, plan)

@@ -217,7 +217,7 @@ impl Intake {
             Some(Outcome::Parked) => span.note("lead.ending", "parked"),
             None => span.fail("unavailable"),
         }
-        drop(span);
+        span.end();
         match outcome {
             Some(Outcome::Ended(reply)) => self.answered(message, tracked, reply).await,
             Some(Outcome::Parked) if message.mode != Mode::Wait => {

@@ -221,7 +221,13 @@ impl Lane {
                 self.bench.metrics.buried.with_label_values(&[cause]).inc();
                 let trace = LeadMessage::decode(&grave.message).ok().and_then(|message| message.trace);
                 let trace_id = trace.as_deref().map(Trace::id);
-                tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, trace_id, "message buried");
+                tracing::warn!(
+                    lane = self.name,
+                    identity = grave.identity,
+                    reason = grave.reason,
+                    trace_id,
+                    "message buried"
+                );
             }
         }
         Ok(())

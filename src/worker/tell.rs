@@ -14,13 +14,7 @@ use crate::store::Ended;
 use crate::telemetry::{REPLIES, Span, Step};
 
 /// Tells about a batch and what it woke.
-pub(super) fn verdicts(
-    bench: &Bench,
-    batch: &Batch,
-    recorded: &Recorded,
-    committed: DateTime<Utc>,
-    spans: &mut Spans,
-) {
+pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, committed: DateTime<Utc>, spans: &mut Spans) {
     for (message, reply_to) in batch.leads() {
         let span = spans.take(message.id);
         match recorded.verdicts.get(&message.id) {

@@ -135,7 +135,8 @@ async fn one_lead_is_one_trace_from_the_request_to_the_reply() {
     assert_eq!(named(&whole, "record").parent, batch.id);
 
     let told = format!("{:?}", pair.collector.spans());
-    let secrets = [&pair.house.workspace.secret, "the-customers-own-id", "ann@example.com", "Ann Other", "Sign Up", &click];
+    let secrets =
+        [&pair.house.workspace.secret, "the-customers-own-id", "ann@example.com", "Ann Other", "Sign Up", &click];
     for secret in secrets {
         assert!(!told.contains(secret), "{secret} in {told}");
     }
@@ -173,8 +174,14 @@ async fn leads_that_travel_together_keep_their_places() {
     let (published, received) = (of_leads("publish s"), of_leads("receive s"));
     assert_eq!(published.keys().cloned().collect::<BTreeSet<_>>(), ids);
     let request = named(&spans, "POST /track/lead/batch");
-    let batches: BTreeMap<String, Span> =
-        pair.collector.spans().into_iter().filter(|span| span.name == "batch shards").map(|s| (s.id.clone(), s)).collect();
+    // A batch's own span ends last.
+    let linked: BTreeSet<&String> = received.values().flat_map(|span| span.links.iter().map(|(_, id)| id)).collect();
+    let batches = eventually("the batches", || async {
+        let all = pair.collector.spans().into_iter().filter(|span| span.name == "batch shards");
+        let all: BTreeMap<String, Span> = all.map(|span| (span.id.clone(), span)).collect();
+        if linked.iter().all(|id| all.contains_key(*id)) { Ok(all) } else { Err(linked.len()) }
+    })
+    .await;
     for (id, published) in published {
         let received = received[&id];
         assert_eq!((published.parent.as_str(), received.parent.as_str()), (request.id.as_str(), published.id.as_str()));
@@ -193,11 +200,14 @@ async fn whoever_wishes_no_trace_has_none_and_what_is_no_trace_begins_one() {
     let wish = |customer: &str| with(lead(&click, "Sign Up", customer), json!({"mode": "wait"}));
     let unwished = parent(TRACE, "00");
     pair.track(&wish("a"), &[("traceparent", &unwished)]).await.ended("recorded");
-    for (n, malformed) in ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", &parent("4BF9", "01")]
-        .into_iter()
-        .enumerate()
+    for (n, malformed) in
+        ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", &parent("4BF9", "01")]
+            .into_iter()
+            .enumerate()
     {
-        pair.track(&wish(&format!("m{n}")), &[("traceparent", malformed), ("tracestate", "x=1")]).await.ended("recorded");
+        pair.track(&wish(&format!("m{n}")), &[("traceparent", malformed), ("tracestate", "x=1")])
+            .await
+            .ended("recorded");
     }
     let requests = eventually("the traces that were begun", || async {
         let mut spans = pair.collector.spans();
@@ -224,7 +234,8 @@ async fn the_sampler_decides_where_no_caller_does() {
     let wish = |customer: &str| with(lead(&click, "Sign Up", customer), json!({"mode": "wait"}));
     pair.track(&wish("a"), &[]).await.ended("recorded");
     pair.track(&wish("b"), &[("traceparent", &parent(TRACE, "01"))]).await.ended("recorded");
-    let strangers = Call::post("/track/click", &json!({"domain": "x", "key": "y"})).header("traceparent", &parent(TRACE, "01"));
+    let strangers =
+        Call::post("/track/click", &json!({"domain": "x", "key": "y"})).header("traceparent", &parent(TRACE, "01"));
     strangers.send(pair.house.client(), pair.api.address).await;
     pair.collector.trace(TRACE, 7).await;
     let collector = pair.collector.clone();

@@ -95,7 +95,10 @@ impl Collector {
 
     /// What a process needs to send its spans here.
     pub(crate) fn settings(&self) -> [(&str, &str); 2] {
-        [("LEADLINE__TELEMETRY__OTLP_ENDPOINT", &self.endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", "x-collector-key=let-me-in")]
+        [
+            ("LEADLINE__TELEMETRY__OTLP_ENDPOINT", &self.endpoint),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-collector-key=let-me-in"),
+        ]
     }
 
     /// Every span so far.
