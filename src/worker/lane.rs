@@ -184,10 +184,7 @@ impl Lane {
             received.push(one);
         }
         let batch = Batch::new(received);
-        let recording = spans.record(&self.bench.tracer);
-        let recorded = self.record(&batch).await;
-        recording.end(recorded.is_ok().then(|| batch.len()));
-        let recorded = recorded?;
+        let recorded = self.record(&batch, &spans).await?;
         fault::point("worker.committed").await;
         for (id, tag, body, message_id) in remains {
             if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
@@ -203,11 +200,14 @@ impl Lane {
         Ok(())
     }
 
-    async fn record(&self, batch: &Batch) -> Result<Recorded, LetGo> {
+    async fn record(&self, batch: &Batch, spans: &Spans) -> Result<Recorded, LetGo> {
         if batch.is_empty() {
             return Ok(Recorded::default());
         }
-        let recorded = self.holding(|| self.recorder.record(batch)).await?;
+        let recording = spans.record(&self.bench.tracer);
+        let recorded = self.holding(|| self.recorder.record(batch)).await;
+        recording.end(recorded.is_ok().then(|| batch.len()));
+        let recorded = recorded?;
         let leads = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         self.bench.metrics.batch_leads.with_label_values(&[self.name]).observe(f64::from(leads));
         tracing::info!(lane = self.name, batch.len = leads, woken = recorded.woken.len(), "batch committed");
