@@ -17,11 +17,11 @@ pub type TraceError = Infallible;
 
 /// Makes no spans.
 #[derive(Debug, Clone, Default)]
-pub struct Tracer(());
+pub struct Tracer {}
 
 /// No span.
 #[derive(Debug, Default)]
-pub struct Span(());
+pub struct Span {}
 
 /// There is none.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Tracer {
     /// # Errors
     /// None.
     pub fn start(_: &config::Telemetry, _: &'static str, _: &Metrics) -> Result<(Self, Option<Exporter>), TraceError> {
-        Ok((Self(()), None))
+        Ok((Self {}, None))
     }
 
     /// Never.
@@ -45,25 +45,25 @@ impl Tracer {
     /// No span.
     #[must_use]
     pub fn request(&self, _: &'static str, _: Option<&'static str>, _: Option<&Trace>) -> Span {
-        Span(())
+        Span {}
     }
 
     /// No span.
     #[must_use]
     pub fn begin(&self, _: Step, _: Option<&Trace>) -> Span {
-        Span(())
+        Span {}
     }
 
     /// No span.
     #[must_use]
     pub fn under(&self, _: &Span, _: Step) -> Span {
-        Span(())
+        Span {}
     }
 
     /// No span.
     #[must_use]
     pub fn gather<'a>(&self, _: Step, _: impl Iterator<Item = &'a Trace>) -> Span {
-        Span(())
+        Span {}
     }
 }
 
