@@ -71,9 +71,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word of the command line.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    /// The word in labels, and after `leadline`.
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Worker => "worker",
@@ -99,7 +98,7 @@ impl App {
     /// [`StartError`] when the application could never run as configured.
     pub async fn build(config: &Config, role: Role) -> Result<Self, StartError> {
         let (metrics, health) = (Metrics::new()?, Health::default());
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), role.as_str()]).set(1);
         let [mut doors, mut lanes, mut ground] = [(); 3].map(|()| Tasks::new(Stop::new()));
         let (tracer, exporter) = Tracer::start(&config.telemetry, role.as_str(), &metrics)?;
         if let Some(exporter) = exporter {

@@ -51,20 +51,21 @@ cmd_test() {
     check_engine_ports
     check_beside_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
-        need_packages build engines psql chaos clients
+        need_packages build engines psql chaos watch clients
     else
-        need_packages build engines psql chaos
+        need_packages build engines psql chaos watch
     fi
     TARGET=$(target_dir)
     with_engines
     test_urls
     # A test waits for engines about half of its time.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc) + 1))}
-    STEP=0 STEPS=8
+    STEP=0 STEPS=9
     if [ $# = 0 ]; then STEPS=$((STEPS + 3)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
+    step "rules, alerts, dashboard, runbook" watch
     step "build" cargo_here build --locked "${FAULTS[@]}"
     step "clippy of a build without TLS and traces" cargo_here clippy --locked --no-default-features -- -D warnings
     step "migrate an empty database" migrate_lint_database
@@ -78,7 +79,7 @@ cmd_test() {
         step "chaos" chaos
         step "chaos on RabbitMQ 4" chaos_on_4 --only rabbitmq-killed --only queue-full --only poison
     fi
-    if [ -x "$ROOT/tests/clients/run" ]; then step "real clients" clients; fi
+    if [ -x "$ROOT/tests/clients/run" ]; then step "real clients, and Prometheus watching" clients; fi
     say "all passed in $((SECONDS - began)) s"
 }
 
@@ -156,7 +157,7 @@ has_4() {
 
 clients() {
     (cd "$ROOT" && env -u DATABASE_URL -u AMQP_URL TEST_DATABASE_URL="$TEST_DATABASE_URL" TEST_AMQP_URL="$TEST_AMQP_URL" \
-        LEADLINE_BIN="$TARGET/debug/leadline" tests/clients/run)
+        LEADLINE_BIN="$TARGET/debug/leadline" LEADLINE_WATCH="$ROOT/tests/watch/live.py" tests/clients/run)
 }
 
 # bench -----------------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, watch or clients.
 need_packages() {
     local what missing=() line4=0
     for what in "$@"; do
@@ -109,6 +109,10 @@ need_packages() {
             # A clock of its own for a process.
             chaos) have faketime || missing+=(faketime) ;;
             fuzz) have c++ || missing+=(g++) ;;
+            watch)
+                have prometheus && have promtool || missing+=(prometheus)
+                have python3 || missing+=(python3)
+                ;;
             clients)
                 have node || missing+=(nodejs)
                 have npm || missing+=(npm)

@@ -76,6 +76,19 @@ impl BrokerError {
         }
     }
 
+    /// The word in labels.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "away",
+            Self::Silent(_) => "silent",
+            Self::Gone(_) => "gone",
+            Self::Mismatch { .. } => "mismatch",
+            Self::Refused(_) => "refused",
+            Self::Untrusted { .. } => "untrusted",
+            Self::Address(_) | Self::File { .. } => "setting",
+        }
+    }
+
     /// Whether the arguments of a queue or exchange differ from ours.
     pub(super) fn is_mismatch(&self) -> bool {
         matches!(self, Self::Mismatch { .. })
@@ -131,5 +144,29 @@ impl PublishError {
             Self::Unconfirmed => "unconfirmed",
             Self::Full => "nacked",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::FAILURES;
+
+    #[test]
+    fn every_kind_is_a_label_that_is_there_from_the_start() {
+        let text = String::new;
+        let all = [
+            BrokerError::Silent("a test"),
+            BrokerError::Gone("a test"),
+            BrokerError::Mismatch { queue: text(), ours: text(), said: text() },
+            BrokerError::Refused(text()),
+            BrokerError::Untrusted { reason: text(), advice: "" },
+            BrokerError::Address(text()),
+            BrokerError::File { key: "", why: text() },
+        ];
+        let (_, kinds) = FAILURES.iter().find(|(room, _)| *room == "broker").unwrap();
+        let found = all.iter().map(BrokerError::kind).collect::<Vec<_>>();
+        assert_eq!(found, ["silent", "gone", "mismatch", "refused", "untrusted", "setting", "setting"]);
+        assert!(found.iter().all(|kind| kinds.contains(kind)));
     }
 }

@@ -95,8 +95,10 @@ impl Keeper {
                     self.served = true;
                     return Ok(Some(Arc::new(session)));
                 }
-                Err(error) if error.is_mismatch() => return Err(error),
-                Err(error) if error.is_permanent() && !self.served => return Err(error),
+                Err(error) if error.is_mismatch() || (error.is_permanent() && !self.served) => {
+                    self.count(error.kind());
+                    return Err(error);
+                }
                 Err(error) => self.failed(&error),
             }
         }
@@ -117,6 +119,7 @@ impl Keeper {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
                         blocked(true);
+                        self.count("blocked");
                         self.note(false, &format!("it blocks publishers: {reason}"));
                     }
                     Some(Event::ConnectionUnblocked) => {
@@ -129,11 +132,13 @@ impl Keeper {
             }
         }
         session.abandon();
+        self.count("gone");
         self.note(false, "connection lost");
     }
 
     /// A session that could not be made use of.
     pub(super) fn failed(&mut self, error: &BrokerError) {
+        self.count(error.kind());
         self.note(false, &error.to_string());
     }
 
@@ -160,6 +165,10 @@ impl Keeper {
             self.closing.clone().run_until_cancelled(pause).await;
         }
         self.attempts = self.attempts.wrapping_add(1);
+    }
+
+    fn count(&self, kind: &str) {
+        self.metrics.failures.with_label_values(&["broker", kind]).inc();
     }
 
     /// Readiness is the publishing connection's to say: leads are accepted by publishing them.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accept::Intake;
-use super::answer::{Answer, Tracked, TurnedAway};
+use super::answer::{Answer, Cause, Tracked, TurnedAway};
 use super::breaker::Pass;
 use super::direct::Outcome;
 use super::plan::{Plan, reveal};
@@ -48,7 +48,7 @@ pub(super) enum NotSent {
     /// The broker is away: the direct path may take over.
     Away,
     /// Overload, or no verdict in time: 503.
-    Refused,
+    Refused(Cause),
 }
 
 /// Gives a lead its id, or the answer that needs no sending.
@@ -112,14 +112,15 @@ impl Intake {
             Ok(Some(reply)) => self.answered(message, tracked, reply).await,
             Ok(None) => Answer { lead_id: message.id, ending: None, outcome: Ok(tracked) },
             Err(NotSent::Away) if !message.awaited => self.record(message, tracked, until).await,
-            Err(_) => unavailable(message.id),
+            Err(NotSent::Away) => Answer::unavailable(message.id, Cause::BrokerAway),
+            Err(NotSent::Refused(cause)) => Answer::unavailable(message.id, cause),
         }
     }
 
     /// Hands a message to the broker; waits for room at most until then.
     pub(super) async fn hand_over(&self, message: &mut LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
         let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
-        let (letter, span) = self.letter(message, None).ok_or(NotSent::Refused)?;
+        let (letter, span) = self.letter(message, None).ok_or(NotSent::Away)?;
         Ok(Handed { pass, span, ordered: self.publisher.order(letter, room_by).await })
     }
 
@@ -142,8 +143,9 @@ impl Intake {
         }
         let opening = until.min(Instant::now() + OPENING);
         let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away)?;
-        let waiter = self.waiters.register(message.workspace_id, message.id).ok_or(NotSent::Refused)?;
-        let (letter, span) = self.letter(message, Some(reply_to)).ok_or(NotSent::Refused)?;
+        let waiter = self.waiters.register(message.workspace_id, message.id);
+        let waiter = waiter.ok_or(NotSent::Refused(Cause::NoWaiter))?;
+        let (letter, span) = self.letter(message, Some(reply_to)).ok_or(NotSent::Away)?;
         let verdict = waiter.wait(until);
         tokio::pin!(verdict);
         let reply = tokio::select! {
@@ -157,7 +159,7 @@ impl Intake {
                 verdict.await
             }
         };
-        let reply = reply.ok_or(NotSent::Refused)?;
+        let reply = reply.ok_or(NotSent::Refused(Cause::NoVerdict))?;
         let mut heard = self.tracer.begin(Step::Receive(REPLIES), reply.trace.as_deref());
         heard.note("lead.ending", reply.ending.as_str());
         let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
@@ -196,9 +198,11 @@ impl Intake {
         span.fail(error.as_str());
         tracing::debug!(lead.id = %message.id, %error, "lead not confirmed");
         match error {
-            PublishError::Full => Err(NotSent::Refused),
+            PublishError::Full => Err(NotSent::Refused(Cause::QueueFull)),
             // Whoever waited for room behind messages that were not confirmed finds the breaker open by now.
-            PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => Err(NotSent::Refused),
+            PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => {
+                Err(NotSent::Refused(Cause::Crowded))
+            }
             PublishError::Crowded if !pass.is_trial() => Err(NotSent::Away),
             PublishError::Crowded | PublishError::Away | PublishError::Unconfirmed => {
                 pass.failed(Instant::now());
@@ -223,13 +227,15 @@ impl Intake {
             Some(Outcome::Parked) if message.mode != Mode::Wait => {
                 Answer { lead_id, ending: None, outcome: Ok(tracked) }
             }
-            Some(Outcome::Parked) | None => unavailable(lead_id),
+            // Who it follows may be known to the queue.
+            Some(Outcome::Parked) => Answer::unavailable(lead_id, Cause::BrokerAway),
+            None => Answer::unavailable(lead_id, Cause::EnginesAway),
         }
     }
 
     async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
         let outcome = match reply.ending {
-            Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable),
+            Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable(Cause::Buried)),
             Ending::Buried => Ok(tracked),
             Ending::Rejected => Err(turned_away(&message, &reply)),
             Ending::Duplicate => {
@@ -252,11 +258,6 @@ impl Intake {
     }
 }
 
-/// 503.
-pub(super) fn unavailable(lead_id: Uuid) -> Answer {
-    Answer { lead_id, ending: None, outcome: Err(TurnedAway::Unavailable) }
-}
-
 fn revealing(message: &LeadMessage, link_id: Uuid) -> Question {
     Question {
         workspace_id: message.workspace_id,
@@ -276,6 +277,6 @@ fn turned_away(message: &LeadMessage, reply: &Reply) -> TurnedAway {
         Some(Reason::LinkForeign) => TurnedAway::LinkForeign { click_id, link_id },
         Some(Reason::LinkDisabled) => TurnedAway::LinkDisabled { click_id, link_id },
         Some(Reason::CustomerNotFound) => TurnedAway::CustomerNotFound,
-        None => TurnedAway::Unavailable,
+        None => TurnedAway::Unavailable(Cause::NoVerdict),
     }
 }

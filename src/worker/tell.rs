@@ -45,7 +45,7 @@ fn one(
 ) {
     let replying = if reply_to.is_some() { bench.tracer.under(&span, Step::Publish(REPLIES)) } else { Span::default() };
     count(bench, message.mode, ended.ending.as_str(), span);
-    let seconds = (committed - message.accepted_at).num_milliseconds().max(0) as f64 / 1000.0;
+    let seconds = seconds(message.accepted_at, committed);
     bench.metrics.accept_to_commit.with_label_values(&[message.mode.as_str()]).observe(seconds);
     let (mode, ending) = (message.mode.as_str(), ended.ending.as_str());
     let trace_id = message.trace.as_deref().map(Trace::id);
@@ -62,6 +62,11 @@ fn one(
         };
         reply::send(&bench.publisher, &bench.metrics, queue.to_owned(), &reply);
     }
+}
+
+/// From one clock's time to another's, not below 0.
+pub(super) fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).num_milliseconds().max(0) as f64 / 1000.0
 }
 
 /// Counts what became of a lead, and ends its span with it.

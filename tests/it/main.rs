@@ -72,6 +72,8 @@ mod secrets;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod watch;
+#[cfg(test)]
 mod rates;
 #[cfg(test)]
 #[path = "../fuzz/laws/mod.rs"]

@@ -66,9 +66,12 @@ impl Harness {
 
     /// What the first API's metrics say: the value of one line, 0 while it is not there.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
-        let text = self.scrape(&self.apis[0]).await;
-        let value = |found: &str| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok();
-        text.lines().find_map(value).unwrap_or(0.0)
+        value(&self.scrape(&self.apis[0]).await, line).unwrap_or(0.0)
+    }
+
+    /// What the metrics of the worker started last say: the value of one line, if it is there.
+    pub(crate) async fn worker_metric(&self, line: &str) -> Option<f64> {
+        value(&self.scrape(self.workers.last()?).await, line)
     }
 
     /// Deliveries that the workers have received and not settled.
@@ -110,4 +113,8 @@ impl Harness {
         })
         .await;
     }
+}
+
+fn value(text: &str, line: &str) -> Option<f64> {
+    text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
 }
