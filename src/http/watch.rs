@@ -1,8 +1,8 @@
 //! What every request gets, whoever answers it: a request id, its spans, a count, the seal, and CORS on pages' routes.
 //!
-//! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and
-//! stands in the log lines, and so does the id of the trace that the request belongs to. Routes are counted by template, so that no label value comes from a caller.
-//! While the process drains, every answer ends its connection, so that none is open when the doors close.
+//! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and stands in the log lines, and
+//! so does the id of the trace that the request belongs to. Routes are counted by template, so that no label value comes from a
+//! caller. While the process drains, every answer ends its connection, so that none is open when the doors close.
 //!
 //! **Invariant:** the set of route labels is closed.
 
