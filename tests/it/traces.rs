@@ -71,6 +71,28 @@ fn place(span: &Span) -> (String, String) {
     (span.trace_id.clone(), span.id.clone())
 }
 
+/// What the spans of a `wait` say of themselves, and of its lead.
+fn what_is_told(spans: &[Span], id: &str) {
+    let request = named(spans, "POST /track/lead");
+    assert_eq!(request.said("http.request.method"), Some("POST"));
+    assert_eq!(request.said("http.route"), Some("/track/lead"));
+    assert_eq!(request.said("http.response.status_code"), Some("200"));
+    for (name, operation, destination) in [
+        ("publish wait", "send", "wait"),
+        ("receive wait", "process", "wait"),
+        ("publish reply", "send", "reply"),
+        ("receive reply", "process", "reply"),
+    ] {
+        let span = named(spans, name);
+        assert_eq!(span.said("messaging.system"), Some("rabbitmq"));
+        assert_eq!(span.said("messaging.operation.type"), Some(operation), "{name}");
+        assert_eq!(span.said("messaging.destination.name"), Some(destination), "{name}");
+    }
+    let [publish, receive] = ["publish wait", "receive wait"].map(|name| named(spans, name));
+    assert_eq!((publish.said("lead.id"), receive.said("lead.id")), (Some(id), Some(id)));
+    assert_eq!((publish.said("lead.mode"), receive.said("lead.ending")), (Some("wait"), Some("recorded")));
+}
+
 #[tokio::test]
 async fn one_lead_is_one_trace_from_the_request_to_the_reply() {
     let pair = Pair::start(&[("LEADLINE__TELEMETRY__LOG", "leadline=debug"), ("OTEL_SERVICE_NAME", "leads")]).await;
@@ -109,19 +131,7 @@ async fn one_lead_is_one_trace_from_the_request_to_the_reply() {
     assert_eq!((by(api), by(worker)), (4, 3));
     assert_eq!((request.of("leadline.role"), receive.of("leadline.role")), (Some("api"), Some("worker")));
 
-    let id = id.to_string();
-    assert_eq!(request.said("http.request.method"), Some("POST"));
-    assert_eq!(request.said("http.route"), Some("/track/lead"));
-    assert_eq!(request.said("http.response.status_code"), Some("200"));
-    for (span, operation, destination) in
-        [(publish, "send", "wait"), (receive, "process", "wait"), (reply, "send", "reply"), (heard, "process", "reply")]
-    {
-        assert_eq!(span.said("messaging.system"), Some("rabbitmq"));
-        assert_eq!(span.said("messaging.operation.type"), Some(operation), "{}", span.name);
-        assert_eq!(span.said("messaging.destination.name"), Some(destination), "{}", span.name);
-    }
-    assert_eq!((publish.said("lead.id"), receive.said("lead.id")), (Some(id.as_str()), Some(id.as_str())));
-    assert_eq!((publish.said("lead.mode"), receive.said("lead.ending")), (Some("wait"), Some("recorded")));
+    what_is_told(&spans, &id.to_string());
 
     let batch = eventually("the batch", || async {
         let found = pair.collector.spans().into_iter().find(|span| span.name == "batch wait");
