@@ -59,7 +59,7 @@ cmd_test() {
     test_urls
     # A test waits for engines about half of its time.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc) + 1))}
-    STEP=0 STEPS=8
+    STEP=0 STEPS=9
     if [ $# = 0 ]; then STEPS=$((STEPS + 3)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
@@ -69,6 +69,7 @@ cmd_test() {
     step "migrate an empty database" migrate_lint_database
     step "clippy, with every statement checked against that database" clippy_live
     step "docs" docs
+    step "the release before this one, to run beside it" build_upgrade_from
     if [ $# -gt 0 ]; then
         step "tests" tests "$@"
     else
