@@ -11,6 +11,7 @@ use std::process::Command;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::history::{lived, migrations, versions};
+use crate::harness::database::Database;
 
 /// A table that was there before.
 struct Table {
@@ -28,8 +29,7 @@ async fn no_migration_stops_writes_for_as_long_as_a_table_is_long() {
         // Those outside of a transaction may do one thing only, see tests/tidy.
         if !migration.no_tx {
             let (database, _guard) = lived(before).await;
-            let mut connection = PgConnection::connect(&database.url).await.unwrap();
-            let faults = faults(&mut connection, migration.sql.as_str()).await;
+            let faults = faults(&database, migration.sql.as_str()).await;
             assert_eq!(faults, Vec::<String>::new(), "migration {version}: see migrations/README.md");
         }
     }
@@ -38,7 +38,6 @@ async fn no_migration_stops_writes_for_as_long_as_a_table_is_long() {
 #[tokio::test]
 async fn what_stops_writes_for_long_is_found() {
     let (database, _guard) = lived(i64::MAX).await;
-    let mut connection = PgConnection::connect(&database.url).await.unwrap();
     for (found, statement) in [
         ("builds an index on leads", "CREATE INDEX x ON leads (customer_external_id)"),
         ("rewrites leads", "ALTER TABLE leads ALTER COLUMN quantity TYPE bigint"),
@@ -50,7 +49,7 @@ async fn what_stops_writes_for_long_is_found() {
         ("rewrites attempts", "TRUNCATE attempts"),
         ("reads all of leads", "CREATE TABLE sums AS SELECT link_id, sum(quantity) AS leads FROM leads GROUP BY 1"),
     ] {
-        let faults = faults(&mut connection, statement).await;
+        let faults = faults(&database, statement).await;
         assert!(faults.iter().any(|fault| fault == found), "{statement}: {faults:?}");
     }
     for statement in [
@@ -61,12 +60,14 @@ async fn what_stops_writes_for_long_is_found() {
         "CREATE TABLE notes (id uuid PRIMARY KEY); CREATE INDEX notes_idx ON notes (id); INSERT INTO notes SELECT gen_random_uuid()",
         "DROP TABLE attempts",
     ] {
-        assert_eq!(faults(&mut connection, statement).await, Vec::<String>::new(), "{statement}");
+        assert_eq!(faults(&database, statement).await, Vec::<String>::new(), "{statement}");
     }
 }
 
 /// Runs statements in a transaction, asks what it did, and takes it back.
-async fn faults(connection: &mut PgConnection, statements: &str) -> Vec<String> {
+async fn faults(database: &Database, statements: &str) -> Vec<String> {
+    // A fresh one each time: what a session has counted is still there in its next transaction.
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     let tables = sqlx::query(
         "SELECT oid::int8 AS oid, relname::text AS name, pg_relation_filenode(oid)::int8 AS file FROM pg_class \
@@ -105,6 +106,7 @@ async fn faults(connection: &mut PgConnection, statements: &str) -> Vec<String> 
         }
     }
     transaction.rollback().await.unwrap();
+    connection.close().await.unwrap();
     faults
 }
 

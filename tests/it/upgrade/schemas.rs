@@ -177,7 +177,7 @@ async fn a_lead_is_tracked(house: &Harness, acme: &Workspace) {
     let link = json!({"url": "https://acme.test/new", "domain": acme.domain, "key": "new"});
     let link = house.call(Call::post("/links", &link).key(KEY)).await.ok();
     let click = json!({"domain": acme.domain, "key": "new"});
-    let click = house.call(Call::post("/track/click", &click)).await.ok();
+    let click = house.call(Call::post("/track/click", &click).header("origin", "https://shop.acme.test")).await.ok();
     let click = click.body["clickId"].as_str().unwrap().to_owned();
     let answer = track(house, acme, json!({"clickId": click, "customerExternalId": "joe", "eventQuantity": 5})).await;
     let line = DiaryLine {
