@@ -45,55 +45,76 @@ fn before() -> Option<Program> {
 #[tokio::test]
 async fn two_releases_share_tables_and_queues_while_they_are_exchanged() {
     let Some(before) = before() else { return };
-    let programs = [before, Program::current()];
-    let program = |current: bool| &programs[usize::from(current)];
     let house = Harness::empty(|_| {}).await;
-    let balancer = Balancer::start().await;
-    let load = Load { house: &house, to: balancer.address, done: AtomicBool::new(false), answered: AtomicUsize::new(0) };
+    let mut site = Site::start(&house, [before, Program::current()], PAIRS[0]).await;
+    let load =
+        Load { house: &house, to: site.balancer.address, done: AtomicBool::new(false), answered: AtomicUsize::new(0) };
     let exchange = async {
-        let (mut api, mut worker): (Option<Process>, Option<Process>) = (None, None);
-        let mut parked: Option<LeadMessage> = None;
-        for (number, pair) in PAIRS.into_iter().enumerate() {
-            let same = |half: fn((bool, bool)) -> bool| number > 0 && half(PAIRS[number - 1]) == half(pair);
-            if !same(|(_, worker)| worker) {
-                let next = start(&house, program(pair.1), "worker").await;
-                stop(worker.replace(next)).await;
-            }
-            if !same(|(api, _)| api) {
-                let next = start(&house, program(pair.0), "api").await;
-                balancer.add(next.address).await;
-                let old = api.replace(next);
-                let address = old.as_ref().map(|old| old.address);
-                stop(old).await;
-                address.iter().for_each(|address| balancer.remove(*address));
-            }
-            if let Some(parked) = parked.take() {
-                load.bring(&parked.customer_external_id).await;
-                assert_eq!(house.ended(parked.id).await.ending, "recorded");
-            }
+        for (number, next) in PAIRS.into_iter().enumerate() {
             load.some().await;
-            parked = Some(park(&house, number).await);
             from_tomorrow(&house, number).await;
+            let parked = park(&house, number).await;
+            site.become_pair(next).await;
+            load.bring(&parked.customer_external_id).await;
+            assert_eq!(house.ended(parked.id).await.ending, "recorded");
         }
-        load.bring(&parked.unwrap().customer_external_id).await;
+        load.some().await;
         load.done.store(true, Ordering::Relaxed);
-        (api, worker)
     };
-    let (_, (api, worker)) = join(join_all((0..6).map(|lane| load.lane(lane))), exchange).await;
-    stop(api).await;
-    stop(worker).await;
+    join(join_all((0..6).map(|lane| load.lane(lane))), exchange).await;
+    site.stop().await;
     house.finish().await;
+}
+
+/// One API behind a balancer, and one worker, each of one release or the other.
+struct Site<'a> {
+    house: &'a Harness,
+    programs: [Program; 2],
+    balancer: Balancer,
+    pair: (bool, bool),
+    api: Process,
+    worker: Process,
+}
+
+impl<'a> Site<'a> {
+    async fn start(house: &'a Harness, programs: [Program; 2], pair: (bool, bool)) -> Self {
+        let balancer = Balancer::start().await;
+        let worker = start(house, &programs[usize::from(pair.1)], "worker").await;
+        let api = start(house, &programs[usize::from(pair.0)], "api").await;
+        balancer.add(api.address).await;
+        Self { house, programs, balancer, pair, api, worker }
+    }
+
+    /// Exchanges what is of the other release: the next is there before the old one goes.
+    async fn become_pair(&mut self, pair: (bool, bool)) {
+        if pair.1 != self.pair.1 {
+            let next = start(self.house, &self.programs[usize::from(pair.1)], "worker").await;
+            stop(std::mem::replace(&mut self.worker, next)).await;
+        }
+        if pair.0 != self.pair.0 {
+            let next = start(self.house, &self.programs[usize::from(pair.0)], "api").await;
+            self.balancer.add(next.address).await;
+            let old = std::mem::replace(&mut self.api, next);
+            let address = old.address;
+            stop(old).await;
+            self.balancer.remove(address);
+        }
+        self.pair = pair;
+    }
+
+    async fn stop(self) {
+        stop(self.api).await;
+        stop(self.worker).await;
+    }
 }
 
 async fn start(house: &Harness, program: &Program, role: &str) -> Process {
     Process::start_of(program, role, &house.config, house.client(), &[DRAIN]).await
 }
 
-async fn stop(process: Option<Process>) {
-    if let Some(process) = process {
-        assert_eq!(process.errors(), Vec::<String>::new());
-        assert_eq!(process.stop().await, Some(0), "SIGTERM ends it cleanly");
-    }
+async fn stop(process: Process) {
+    assert_eq!(process.errors(), Vec::<String>::new());
+    assert_eq!(process.stop().await, Some(0), "SIGTERM ends it cleanly");
 }
 
 /// A follow-up that whoever is the worker now parks, and the next one wakes.

@@ -6,7 +6,7 @@
 //! **Invariant:** nothing is judged by time, and a migration that would stop writes for as long as a table is long is found
 //! on tables of a few rows.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -144,6 +144,6 @@ async fn who_migrates_while_another_one_does_waits_and_finds_it_done() {
 
 fn migrate(url: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leadline"));
-    command.arg("migrate").env("DATABASE_URL", url);
+    command.arg("migrate").env("DATABASE_URL", url).stdout(Stdio::null());
     command
 }
