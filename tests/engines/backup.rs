@@ -179,6 +179,8 @@ async fn a_server_that_dies_comes_back_from_base_backup_and_archive_with_its_las
     sender.demo(&service).await;
     let segment = postgres.ask("postgres", "SELECT pg_walfile_name(pg_switch_wal())").await;
     eventually("an archived segment", || async { fs::metadata(archive.join(&segment)).map(drop) }).await;
+    postgres.execute("postgres", "CHECKPOINT").await;
+    assert!(!postgres.data().join("pg_wal").join(&segment).exists(), "the server has it too: {segment}");
     let click = sender.demo(&service).await;
     postgres.kill9();
     sender.track(&service, &click, 20).await;
