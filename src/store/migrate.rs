@@ -70,7 +70,11 @@ async fn apply(connection: &mut PgConnection) -> Result<usize, Failure> {
     sqlx::query(settings).bind(LOCK_TIMEOUT).execute(&mut *connection).await?;
     // Asked for again and again instead of waited for: an index that is built concurrently waits for every statement that is
     // under way, and so for one that waits for this lock.
-    while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)").bind(MIGRATING).fetch_one(&mut *connection).await? {
+    while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)")
+        .bind(MIGRATING)
+        .fetch_one(&mut *connection)
+        .await?
+    {
         sleep(LOOK_EVERY).await;
     }
     let migrations = migrations();

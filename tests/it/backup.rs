@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use leadline::lead::LeadMessage;
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
@@ -91,56 +92,14 @@ async fn a_restored_dump_doubles_nothing_and_lacks_what_was_acknowledged_since()
     house.publish(std::slice::from_ref(&waiting)).await;
     is_parked(&house, 1).await;
     backups.dump();
-
-    // The hour that will be lost: recorded, deferred, woken, rejected, buried.
-    let mut gone = BTreeSet::new();
-    for n in 0..20 {
-        gone.insert(recorded(&house, &lead(&click, "Sign Up", &format!("lost-{n}"))).await);
-    }
-    let again = house.resolved(&lead(&click, "Sign Up", "twice"));
-    house.publish(std::slice::from_ref(&again)).await;
-    assert_eq!(house.ended(again.id).await.ending, "recorded");
-    for customer in ["late", "brought"] {
-        let answer = house.track(&deferred(&click, customer)).await.ok();
-        gone.insert(answer.lead_id().unwrap());
-        house.ended(answer.lead_id().unwrap()).await;
-    }
-    assert_eq!(house.ended(waiting.id).await.ending, "recorded");
-    let stranger = house.message(&lead("ClickUnknown0001", "Sign Up", "stranger"));
-    house.publish(std::slice::from_ref(&stranger)).await;
-    assert_eq!(house.ended(stranger.id).await.ending, "rejected");
-    gone.insert(stranger.id);
-    house.queues.publish_bytes("s00", b"nonsense", Some("nonsense"), None).await;
-    eventually("a grave", || async { holds(house.count("buried_leads").await == 1, ()) }).await;
-    let lost_click = house.click().await;
-
-    // What stands in the queues when everything stops; `again` a second time, as after a worker that died.
+    let Hour { gone, again, lost_click } = an_hour(&house, &click, &waiting).await;
     house.stop_worker().await;
-    let mut queued = BTreeSet::new();
-    for n in 0..20 {
-        let answer = house.track(&lead(&click, "Sign Up", &format!("queued-{}", n % 15))).await.ok();
-        queued.insert(answer.lead_id().unwrap());
-    }
-    house.publish_again(&again).await;
-    let follows = house.track(&follow_up("known")).await.ok().lead_id().unwrap();
-    let orphan = house.message(&follow_up("brought"));
-    let clickless = house.message(&lead(&lost_click, "Sign Up", "clickless"));
-    house.publish(&[orphan.clone(), clickless.clone()]).await;
+    let Left { queued, orphan, clickless } = left_in_the_queues(&house, &click, &again, &lost_click).await;
     for api in std::mem::take(&mut house.apis) {
         api.stop().await;
     }
-
-    // The page, step by step.
-    let lost = Guard(house.database.named(&format!("{}_lost", house.database.name)));
-    let refused = backups.run("restore").unwrap_err();
-    assert!(refused.contains("is being accessed by other users"), "{refused}");
-    house.pool.close().await;
-    // What the processes left behind is on its way to be closed.
-    eventually("nobody connected", || async { backups.run("restore") }).await;
-    house.pool = pool(&house.database).await;
+    let _lost = restored(&mut house, &backups).await;
     assert_eq!(house.row(before).await.unwrap().quantity, 3);
-    let told = backups.run("prepare").unwrap();
-    assert!(told.contains("the schema is up to date") && told.contains("3 (of recorded leads"), "{told}");
     house.add_worker().await;
     house.add_api().await;
     eventually("everything queued has ended", || async {
@@ -149,7 +108,7 @@ async fn a_restored_dump_doubles_nothing_and_lacks_what_was_acknowledged_since()
         holds(open == &gone | &parked, (open.difference(&gone).count(), gone.difference(&open).count()))
     })
     .await;
-    for id in queued.into_iter().chain([follows, again.id]) {
+    for id in queued {
         assert!(["recorded", "duplicate"].contains(&house.ended(id).await.ending.as_str()));
     }
     assert_eq!(house.ended(clickless.id).await.reason.as_deref(), Some("click_not_found"));
@@ -171,5 +130,75 @@ async fn a_restored_dump_doubles_nothing_and_lacks_what_was_acknowledged_since()
     }
     assert_eq!(house.counted().await, 20 + 20 + 2);
     house.finish().await;
-    drop(lost);
+}
+
+/// What came after the dump, and is acknowledged.
+struct Hour {
+    /// Leads whose ending nobody can know afterwards.
+    gone: BTreeSet<Uuid>,
+    /// One that was recorded; it will be delivered again.
+    again: LeadMessage,
+    lost_click: String,
+}
+
+/// Recorded, deferred, woken, rejected, buried.
+async fn an_hour(house: &Harness, click: &str, waiting: &LeadMessage) -> Hour {
+    let mut gone = BTreeSet::new();
+    for n in 0..20 {
+        gone.insert(recorded(house, &lead(click, "Sign Up", &format!("lost-{n}"))).await);
+    }
+    let again = house.resolved(&lead(click, "Sign Up", "twice"));
+    house.publish(std::slice::from_ref(&again)).await;
+    assert_eq!(house.ended(again.id).await.ending, "recorded");
+    for customer in ["late", "brought"] {
+        let answer = house.track(&deferred(click, customer)).await.ok();
+        gone.insert(answer.lead_id().unwrap());
+        house.ended(answer.lead_id().unwrap()).await;
+    }
+    assert_eq!(house.ended(waiting.id).await.ending, "recorded");
+    let stranger = house.message(&lead("ClickUnknown0001", "Sign Up", "stranger"));
+    house.publish(std::slice::from_ref(&stranger)).await;
+    assert_eq!(house.ended(stranger.id).await.ending, "rejected");
+    gone.insert(stranger.id);
+    house.queues.publish_bytes("s00", b"nonsense", Some("nonsense"), None).await;
+    eventually("a grave", || async { holds(house.count("buried_leads").await == 1, ()) }).await;
+    Hour { gone, again, lost_click: house.click().await }
+}
+
+/// What stands in the queues when everything stops.
+struct Left {
+    queued: BTreeSet<Uuid>,
+    /// A follow-up of a customer who came after the dump.
+    orphan: LeadMessage,
+    /// A lead that was not looked up, with a click of after the dump.
+    clickless: LeadMessage,
+}
+
+/// Leads with and without a click, competing ones, and one that is there for the second time, as after a worker that died.
+async fn left_in_the_queues(house: &Harness, click: &str, again: &LeadMessage, lost_click: &str) -> Left {
+    let mut queued = BTreeSet::from([again.id]);
+    house.publish_again(again).await;
+    for n in 0..20 {
+        let answer = house.track(&lead(click, "Sign Up", &format!("queued-{}", n % 15))).await.ok();
+        queued.insert(answer.lead_id().unwrap());
+    }
+    queued.insert(house.track(&follow_up("known")).await.ok().lead_id().unwrap());
+    let orphan = house.message(&follow_up("brought"));
+    let clickless = house.message(&lead(lost_click, "Sign Up", "clickless"));
+    house.publish(&[orphan.clone(), clickless.clone()]).await;
+    Left { queued, orphan, clickless }
+}
+
+/// The page, step by step; what guards the lost database.
+async fn restored(house: &mut Harness, backups: &Backups) -> Guard {
+    let lost = Guard(house.database.named(&format!("{}_lost", house.database.name)));
+    let refused = backups.run("restore").unwrap_err();
+    assert!(refused.contains("is being accessed by other users"), "{refused}");
+    house.pool.close().await;
+    // What the processes left behind is on its way to be closed.
+    eventually("nobody connected", || async { backups.run("restore") }).await;
+    house.pool = pool(&house.database).await;
+    let told = backups.run("prepare").unwrap();
+    assert!(told.contains("the schema is up to date") && told.contains("3 (of recorded leads"), "{told}");
+    lost
 }

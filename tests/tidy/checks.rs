@@ -138,7 +138,8 @@ pub(crate) fn migrations(sources: &[Source]) -> Vec<String> {
             faults.push(format!("{path}: the first line says why"));
         }
         if let Some(text) = own_transaction {
-            let code: String = text.lines().filter(|line| !line.starts_with("--")).flat_map(|l| [l.trim(), " "]).collect();
+            let code: String =
+                text.lines().filter(|line| !line.starts_with("--")).flat_map(|l| [l.trim(), " "]).collect();
             let statement = code.trim().trim_end_matches(';');
             let validates = !statement.starts_with("ALTER TABLE ") || statement.contains(" VALIDATE CONSTRAINT ");
             if statement.contains(';') || !validates || !ALONE.iter().any(|kind| statement.starts_with(kind)) {

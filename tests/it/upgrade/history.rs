@@ -32,15 +32,19 @@ pub(super) async fn versions() -> Vec<i64> {
 /// The data of a schema.
 pub(super) fn data(version: i64) -> String {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/it/upgrade", &format!("{version:04}.sql")].iter().collect();
-    fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}: see migrations/README.md", path.display()))
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}: see migrations/README.md", path.display()))
 }
 
 /// Tables, and columns as `table.column`, that the migrations after a version take away, as their data say.
 pub(super) async fn gone_after(version: i64) -> BTreeSet<String> {
     let later = versions().await.into_iter().filter(|later| *later > version);
     let texts: Vec<String> = later.map(data).collect();
-    texts.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("-- gone: ")).map(str::to_owned).collect()
+    texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| line.strip_prefix("-- gone: "))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A database that has lived through the migrations up to a version; none if there is no such version.

@@ -88,7 +88,8 @@ fn changes(before: &Rows, after: &Rows, gone: &BTreeSet<String>) -> Vec<String> 
 
 #[test]
 fn a_changed_a_lost_and_an_added_row_are_found() {
-    let rows = |rows: Value| -> Rows { serde_json::from_value(json!({"leads": rows, "probes": [{"name": "x"}]})).unwrap() };
+    let rows =
+        |rows: Value| -> Rows { serde_json::from_value(json!({"leads": rows, "probes": [{"name": "x"}]})).unwrap() };
     let before = rows(json!([{"id": 1, "n": 1}, {"id": 2, "n": 1}]));
     let gone = |what: &[&str]| what.iter().map(|what| (*what).to_owned()).collect::<BTreeSet<String>>();
     let grown = rows(json!([{"id": 2, "n": 1, "note": null}, {"id": 1, "n": 1, "note": "x"}]));
@@ -138,7 +139,8 @@ async fn goes_on(version: i64, mut house: Harness) {
         track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "kim"})).await.ended("recorded");
     }
     if version >= 3 {
-        let again = track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "ann"})).await.ended("duplicate");
+        let again =
+            track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "ann"})).await.ended("duplicate");
         assert_eq!(again.lead_id(), Some(RECORDED));
         let answer = track(&house, &acme, json!({"clickId": "", "customerExternalId": "cyd"})).await.ended("recorded");
         assert_eq!(answer.body["click"]["id"], "ClickBare0000001");
