@@ -11,8 +11,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::{join, join_all};
-use leadline::lead::{LeadMessage, Schema};
+use leadline::lead::{Ending, LeadMessage, Schema};
+use leadline::reply::Reply;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::harness::Harness;
 use crate::harness::balancer::Balancer;
@@ -219,6 +221,21 @@ impl Load<'_> {
         let until = self.answered.load(Ordering::Relaxed) + SOME;
         eventually("some load", || async { holds(self.answered.load(Ordering::Relaxed) > until, ()) }).await;
     }
+}
+
+#[test]
+fn a_reply_with_a_field_that_no_release_knows_yet_is_understood() {
+    let reply = Reply {
+        v: Reply::VERSION,
+        id: Uuid::now_v7(),
+        ending: Ending::Recorded,
+        reason: None,
+        click_id: Some("click".to_owned()),
+        link_id: None,
+    };
+    let mut value: Value = serde_json::from_slice(&reply.encode().unwrap()).unwrap();
+    value["tomorrow"] = json!({"a": [1]});
+    assert_eq!(Reply::decode(value.to_string().as_bytes()).unwrap(), reply);
 }
 
 #[tokio::test]
