@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::answer::{Answer, TurnedAway};
 use super::breaker::Breaker;
 use super::direct::{Bench, Direct};
-use super::permits::Permits;
+use super::permits::{Permit, Permits};
 use super::plan::{plan, question};
 use super::resolver::Resolver;
 use super::send::{stamp, unavailable};
@@ -97,16 +97,26 @@ impl Intake {
     pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
         let mode = lead.mode;
         let under_way = self.under_way(1);
-        let answer = match self.permits.take(workspace_id, 1) {
-            None => {
-                sleep(REFUSED_AFTER).await;
-                unavailable(Uuid::now_v7())
-            }
+        let answer = match self.permit(workspace_id, mode, arrived).await {
+            None => unavailable(Uuid::now_v7()),
             Some(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
         drop(under_way);
         self.note(mode, arrived, &answer).await;
         answer
+    }
+
+    /// Takes a permit for one lead. A `wait` that only `PostgreSQL` can answer does so when that serves: published before, it would
+    /// stand in the queue when its caller has long been told 503 and has repeated it, and there would be more of these than leads.
+    async fn permit(&self, workspace_id: Uuid, mode: Mode, arrived: Instant) -> Option<Permit> {
+        if mode == Mode::Wait && !self.resolver.up_by(arrived + self.wait_timeout).await {
+            return None;
+        }
+        let permit = self.permits.take(workspace_id, 1);
+        if permit.is_none() {
+            sleep(REFUSED_AFTER).await;
+        }
+        permit
     }
 
     /// Resolves, plans, stamps and sends a lead that has its permit.

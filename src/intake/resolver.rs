@@ -69,6 +69,11 @@ impl Resolver {
         }
     }
 
+    /// Waits until `PostgreSQL` has answered, at most until then; returns whether it has. Cancel-safe.
+    pub(super) async fn up_by(&self, until: Instant) -> bool {
+        self.store.up_by(until).await
+    }
+
     /// How many questions one statement serves.
     pub(super) fn most(&self) -> usize {
         self.most

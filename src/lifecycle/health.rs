@@ -3,10 +3,13 @@
 //! Enters: each room's last word on its engine, and that the process drains. Leaves: the state of it
 //! all, readable without waiting.
 //!
-//! **Invariant:** health is a report, never a lock: nobody waits on it and nothing durable depends on it.
+//! **Invariant:** health is a report, never a lock: nobody waits on it without a deadline, and nothing durable depends on it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// One of the two engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,7 @@ pub struct Health {
     postgres: Arc<AtomicU8>,
     rabbitmq: Arc<AtomicU8>,
     draining: Arc<AtomicBool>,
+    turned: Arc<Notify>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -56,7 +60,11 @@ impl Health {
     /// Notes whether an engine answers. Returns whether that is news.
     pub fn note(&self, engine: Engine, up: bool) -> bool {
         let condition = if up { UP } else { AWAY };
-        self.flag(engine).swap(condition, Ordering::Relaxed) != condition
+        let news = self.flag(engine).swap(condition, Ordering::Relaxed) != condition;
+        if news {
+            self.turned.notify_waiters();
+        }
+        news
     }
 
     /// The last word on an engine.
@@ -73,6 +81,19 @@ impl Health {
     #[must_use]
     pub fn is_up(&self, engine: Engine) -> bool {
         self.of(engine) == Condition::Up
+    }
+
+    /// Waits until an engine has answered, at most until then; returns whether it has. Cancel-safe.
+    pub async fn up_by(&self, engine: Engine, until: Instant) -> bool {
+        loop {
+            let turned = self.turned.notified();
+            if self.is_up(engine) {
+                return true;
+            }
+            if timeout_at(until, turned).await.is_err() {
+                return false;
+            }
+        }
     }
 
     /// Notes that the process is about to stop: it still serves, and wants no new connections.

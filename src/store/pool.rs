@@ -149,6 +149,11 @@ impl Store {
         self.health.is_up(Engine::Postgres)
     }
 
+    /// Waits until `PostgreSQL` has answered, at most until then; returns whether it has. Cancel-safe.
+    pub async fn up_by(&self, until: tokio::time::Instant) -> bool {
+        self.health.up_by(Engine::Postgres, until).await
+    }
+
     /// Closes the pool, waiting for connections in use; not for ever, since one may hang on a server that is silent.
     pub async fn close(&self) {
         if timeout(self.config.commit_deadline, self.pool().close()).await.is_err() {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use leadline::config::Config;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -69,6 +69,37 @@ async fn leads_queue_up_while_postgres_is_away() {
         assert_eq!(house.ended(answer.lead_id().unwrap()).await.ending, "recorded");
     }
     serves_again(&house, &click).await;
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn a_wait_waits_for_postgres_and_is_published_only_when_that_serves() {
+    let mut house = Harness::tuned(|config| {
+        alert(config);
+        config.intake.wait_timeout = Duration::from_secs(6);
+    })
+    .await;
+    house.announced.errors = vec![""];
+    let click = house.click().await;
+    many(&house, &click, 3).await;
+    house.postgres.cut();
+    eventually("postgres is known to be away", || async {
+        let (_, body) = house.readiness().await;
+        holds(body["postgres"] == "away", body)
+    })
+    .await;
+    let published = "leadline_publishes_total{result=\"confirmed\"}";
+    let before = house.metric(published).await;
+    let wait = || with(lead(&click, "Sign Up", &somebody()), json!({"mode": "wait"}));
+    let told = house.track(&wait()).await;
+    assert_eq!((told.status, told.header("retry-after").is_some()), (503, true), "{}", told.body);
+    assert!(house.metric(published).await <= before, "published for nobody");
+    let (patient, meanwhile) = (wait(), async {
+        stays(Duration::from_millis(500), "the outage", || async { true }).await;
+        house.postgres.restore();
+    });
+    let (answer, ()) = join(house.track(&patient), meanwhile).await;
+    answer.ended("recorded");
     house.finish().await;
 }
 
@@ -138,7 +169,7 @@ async fn cuts_under_load_leave_the_books_balanced() {
             engine.restore();
         }
     };
-    futures_util::future::join(load, trouble).await;
+    join(load, trouble).await;
     serves_again(&house, &click).await;
     house.finish().await;
 }
