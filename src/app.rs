@@ -67,6 +67,28 @@ pub enum Role {
     All,
 }
 
+impl Role {
+    /// The word in labels, and after `leadline`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Connections to `PostgreSQL` that a process of this role opens at most.
+#[must_use]
+pub fn connections(config: &Config, role: Role) -> u32 {
+    let (api, worker) = (config.store.api_connections, worker::connections(&config.worker));
+    match role {
+        Role::Api => api,
+        Role::Worker => worker,
+        Role::All => api + worker,
+    }
+}
+
 /// What every half of a process shares.
 struct Ground<'a> {
     config: &'a Config,
@@ -83,7 +105,7 @@ impl App {
     /// [`StartError`] when the application could never run as configured.
     pub async fn build(config: &Config, role: Role) -> Result<Self, StartError> {
         let (metrics, health) = (Metrics::new()?, Health::default());
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), role.as_str()]).set(1);
         let [mut doors, mut lanes, mut ground] = [(); 3].map(|()| Tasks::new(Stop::new()));
         let publisher = Publisher::start(&config.broker, &health, &metrics, &mut ground);
         let link = Link::start(&config.broker, &health, &metrics, &mut ground);

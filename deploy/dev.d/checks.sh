@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2015,SC2016,SC2034,SC2119,SC2120
-# test, bench and prepare: everything that checks or measures the sources.
+# test, bench, scale and prepare: everything that checks or measures the sources.
 # Invariant: each leaves the engines as it found them, also when a step fails, and no step reads the terminal.
 
 # The places where a process can be told to die, for the chaos suite; one debug build serves all checks, no release has it.
@@ -50,9 +50,9 @@ cmd_test() {
     check_engine_ports
     check_beside_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
-        need_packages build engines psql chaos clients
+        need_packages build engines psql chaos watch ship clients
     else
-        need_packages build engines psql chaos
+        need_packages build engines psql chaos watch ship
     fi
     TARGET=$(target_dir)
     with_engines
@@ -64,6 +64,8 @@ cmd_test() {
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
+    step "rules, alerts, dashboard, runbook" watch
+    step "image, compose, Kubernetes, systemd" ship
     step "build" cargo_here build --locked "${FAULTS[@]}"
     step "build without TLS" cargo_here check --locked --no-default-features
     step "migrate an empty database" migrate_lint_database
@@ -78,7 +80,7 @@ cmd_test() {
         step "chaos" chaos
         step "chaos on RabbitMQ 4" chaos_on_4 --only rabbitmq-killed --only queue-full --only poison
     fi
-    if [ -x "$ROOT/tests/clients/run" ]; then step "real clients" clients; fi
+    if [ -x "$ROOT/tests/clients/run" ]; then step "real clients, and Prometheus watching" clients; fi
     say "all passed in $((SECONDS - began)) s"
 }
 
@@ -156,7 +158,7 @@ has_4() {
 
 clients() {
     (cd "$ROOT" && env -u DATABASE_URL -u AMQP_URL TEST_DATABASE_URL="$TEST_DATABASE_URL" TEST_AMQP_URL="$TEST_AMQP_URL" \
-        LEADLINE_BIN="$TARGET/debug/leadline" tests/clients/run)
+        LEADLINE_BIN="$TARGET/debug/leadline" LEADLINE_WATCH="$ROOT/tests/watch/live.py" tests/clients/run)
 }
 
 # bench -----------------------------------------------------------------------------------------------------------------
@@ -180,6 +182,9 @@ cmd_bench() {
     export DATABASE_URL AMQP_URL
     bench "$@"
 }
+
+# scale: one part of the benchmark, since it measures with the same tools.
+cmd_scale() { cmd_bench --only scale-workers "$@"; }
 
 bench() {
     (cd "$ROOT" && SQLX_OFFLINE=true cargo bench --locked --bench throughput -- "$@") ||

@@ -84,7 +84,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, watch, ship or clients.
 need_packages() {
     local what missing=() line4=0
     for what in "$@"; do
@@ -109,6 +109,16 @@ need_packages() {
             # A clock of its own for a process.
             chaos) have faketime || missing+=(faketime) ;;
             fuzz) have c++ || missing+=(g++) ;;
+            watch)
+                have prometheus && have promtool || missing+=(prometheus)
+                have python3 || missing+=(python3)
+                ;;
+            ship)
+                have python3 || missing+=(python3)
+                python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+                # Only its tool that reads units; elsewhere they stay unread.
+                have systemd-analyze || ! have apt-get || missing+=(systemd)
+                ;;
             clients)
                 have node || missing+=(nodejs)
                 have npm || missing+=(npm)

@@ -1,9 +1,9 @@
-//! How many messages wait in each queue, for the metrics.
+//! How many messages wait in each queue, and how many consumers it has, for the metrics.
 //!
-//! Enters: a session. Leaves: a gauge per queue, every few seconds. The broker counts messages that are
+//! Enters: a session. Leaves: two gauges per queue, every few seconds. The broker counts messages that are
 //! ready; those handed out and unsettled are not among them.
 //!
-//! **Invariant:** asking never declares anything, and a queue that cannot be asked costs only its gauge.
+//! **Invariant:** asking never declares anything, and a queue that cannot be asked costs only its gauges.
 
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ async fn ask(session: &Session, topology: &Topology, metrics: &Metrics) -> Resul
         let asked = channel.queue_declare(name, options, FieldTable::default());
         let answer = session.within("queue.declare", asked).await?;
         metrics.queue_messages.with_label_values(&[queue.as_str()]).set(answer.message_count().into());
+        metrics.queue_consumers.with_label_values(&[queue.as_str()]).set(answer.consumer_count().into());
     }
     session.within("channel.close", channel.close(200, "OK".into())).await
 }

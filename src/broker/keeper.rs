@@ -95,8 +95,10 @@ impl Keeper {
                     self.served = true;
                     return Ok(Some(Arc::new(session)));
                 }
-                Err(error) if error.is_mismatch() => return Err(error),
-                Err(error) if error.is_permanent() && !self.served => return Err(error),
+                Err(error) if error.is_mismatch() || (error.is_permanent() && !self.served) => {
+                    self.count(error.kind());
+                    return Err(error);
+                }
                 Err(error) => self.failed(&error),
             }
         }
@@ -117,6 +119,7 @@ impl Keeper {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
                         blocked(true);
+                        self.count("blocked");
                         self.note(false, &format!("it blocks publishers: {reason}"));
                     }
                     Some(Event::ConnectionUnblocked) => {
@@ -129,19 +132,18 @@ impl Keeper {
             }
         }
         session.abandon();
+        self.count("gone");
         self.note(false, "connection lost");
     }
 
     /// A session that could not be made use of.
     pub(super) fn failed(&mut self, error: &BrokerError) {
+        self.count(error.kind());
         self.note(false, &error.to_string());
     }
 
     async fn attempt(&self, address: AMQPUri) -> Result<Session, BrokerError> {
         let name = format!("leadline {}", self.purpose);
-        let mut address = address;
-        let heartbeat = self.config.heartbeat.as_secs().max(1);
-        address.query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
         let session = Session::connect(address, &name, &self.config).await?;
         let declared = self.topology.declare(&session).await;
         if declared.is_err() {
@@ -162,6 +164,10 @@ impl Keeper {
         self.attempts = self.attempts.wrapping_add(1);
     }
 
+    fn count(&self, kind: &str) {
+        self.metrics.failures.with_label_values(&["broker", kind]).inc();
+    }
+
     /// Readiness is the publishing connection's to say: leads are accepted by publishing them.
     fn note(&mut self, up: bool, why: &str) {
         let news = self.up != Some(up);
@@ -179,7 +185,7 @@ impl Keeper {
 }
 
 /// Reads the comma-separated addresses. Their text holds a password and stays out of the error.
-fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
+pub(super) fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
     let read = |address: &str| {
         let address: AMQPUri = address.trim().parse().map_err(|error: String| BrokerError::Address(error))?;
         match address.scheme {

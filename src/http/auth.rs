@@ -93,7 +93,10 @@ async fn opened(http: &Http, key: &str, kind: KeyKind, unknown: &'static str) ->
         }
         Verdict::Unknown => Err(Problem::unauthorized(unknown)),
         Verdict::Rationed => Err(Problem::too_many(RETRY)),
-        Verdict::Away => Err(Problem::unavailable(RETRY)),
+        Verdict::Away => {
+            http.metrics.failures.with_label_values(&["http", "keys_away"]).inc();
+            Err(Problem::unavailable(RETRY))
+        }
     }
 }
 

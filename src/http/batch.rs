@@ -57,6 +57,7 @@ pub(super) async fn track(
             written.map_err(|_| Problem::internal())?;
         }
     }
+    http.metrics.batch_request_seconds.with_label_values(&[] as &[&str]).observe(arrived.elapsed().as_secs_f64());
     Ok(results.response(http.intake.retry_after()))
 }
 

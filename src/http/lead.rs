@@ -95,7 +95,7 @@ pub(super) fn refusal(http: &Http, turned_away: &TurnedAway) -> Problem {
             Problem::not_found(format!("Link {link} for clickId {click_id} is disabled, lead not tracked"))
         }
         TurnedAway::CustomerNotFound => Problem::bad_request(NOBODY),
-        TurnedAway::Unavailable => Problem::unavailable(http.intake.retry_after()),
+        TurnedAway::Unavailable(_) => Problem::unavailable(http.intake.retry_after()),
     }
 }
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::answer::{Answer, TurnedAway};
+use super::answer::{Answer, Cause, TurnedAway};
 use super::breaker::Breaker;
 use super::direct::{Bench, Direct};
 use super::permits::{Permit, Permits};
 use super::plan::{plan, question};
 use super::resolver::Resolver;
-use super::send::{stamp, unavailable};
+use super::send::stamp;
 use crate::broker::Publisher;
 use crate::config;
 use crate::lead::{Ending, Mode, TrackLead};
@@ -98,25 +98,27 @@ impl Intake {
         let mode = lead.mode;
         let under_way = self.under_way(1);
         let answer = match self.permit(workspace_id, mode, arrived).await {
-            None => unavailable(Uuid::now_v7()),
-            Some(_permit) => self.accept(workspace_id, lead, arrived).await,
+            Err(cause) => Answer::unavailable(Uuid::now_v7(), cause),
+            Ok(_permit) => self.accept(workspace_id, lead, arrived).await,
         };
         drop(under_way);
-        self.note(mode, arrived, &answer).await;
+        let seconds = self.metrics.answer_seconds.with_label_values(&[mode.as_str()]);
+        seconds.observe(arrived.elapsed().as_secs_f64());
+        self.note(mode, &answer).await;
         answer
     }
 
     /// Takes a permit for one lead. A `wait` that only `PostgreSQL` can answer does so when that serves: published before, it would
     /// stand in the queue when its caller has long been told 503 and has repeated it, and there would be more of these than leads.
-    async fn permit(&self, workspace_id: Uuid, mode: Mode, arrived: Instant) -> Option<Permit> {
+    async fn permit(&self, workspace_id: Uuid, mode: Mode, arrived: Instant) -> Result<Permit, Cause> {
         if mode == Mode::Wait && !self.resolver.up_by(arrived + self.wait_timeout).await {
-            return None;
+            return Err(Cause::PostgresAway);
         }
         let permit = self.permits.take(workspace_id, 1);
         if permit.is_none() {
             sleep(REFUSED_AFTER).await;
         }
-        permit
+        permit.ok_or(Cause::NoPermit)
     }
 
     /// Resolves, plans, stamps and sends a lead that has its permit.
@@ -134,17 +136,19 @@ impl Intake {
         Raised::by(count, self.metrics.in_flight.with_label_values(&[] as &[&str]))
     }
 
-    /// Counts an answer.
-    pub(super) async fn note(&self, mode: Mode, arrived: Instant, answer: &Answer) {
+    /// Counts an answer, and of a 503 what was missing.
+    pub(super) async fn note(&self, mode: Mode, answer: &Answer) {
         let mode = mode.as_str();
         let said = match (&answer.outcome, answer.ending) {
             (Ok(_), Some(Ending::Duplicate)) => "duplicate",
             (Ok(_), _) => "accepted",
-            (Err(TurnedAway::Unavailable), _) => "unavailable",
+            (Err(TurnedAway::Unavailable(cause)), _) => {
+                self.metrics.failures.with_label_values(&["intake", cause.as_str()]).inc();
+                "unavailable"
+            }
             (Err(_), _) => "refused",
         };
         self.metrics.answers.with_label_values(&[mode, said]).inc();
-        self.metrics.answer_seconds.with_label_values(&[mode]).observe(arrived.elapsed().as_secs_f64());
         fault::point("intake.confirmed").await;
         tracing::debug!(lead.id = %answer.lead_id, lead.mode = mode, answer = said, "lead answered");
     }

@@ -18,9 +18,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// 503.
+    pub(super) fn unavailable(lead_id: Uuid, cause: Cause) -> Self {
+        Self { lead_id, ending: None, outcome: Err(TurnedAway::Unavailable(cause)) }
+    }
+
     /// Whether it promises nothing, and the request is to be repeated.
     pub(super) fn is_unavailable(&self) -> bool {
-        matches!(self.outcome, Err(TurnedAway::Unavailable))
+        matches!(self.outcome, Err(TurnedAway::Unavailable(_)))
     }
 }
 
@@ -89,5 +94,66 @@ pub enum TurnedAway {
     /// 400: a follow-up, and the customer never came with a click.
     CustomerNotFound,
     /// 503 with `Retry-After`: not durable or not known in time; it may still end, once. Repeating is safe.
-    Unavailable,
+    Unavailable(Cause),
+}
+
+/// What was missing when a request was answered 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A permit: too many leads are under way, in all or of its workspace.
+    NoPermit,
+    /// A place among those who wait for a reply.
+    NoWaiter,
+    /// Room in its queue.
+    QueueFull,
+    /// Room in the window of unconfirmed messages, in time.
+    Crowded,
+    /// The verdict, in time.
+    NoVerdict,
+    /// `RabbitMQ`, and only the queue can answer it.
+    BrokerAway,
+    /// `PostgreSQL`, and only a row can answer it.
+    PostgresAway,
+    /// Both engines.
+    EnginesAway,
+    /// The lead of the same request that it follows: that one was answered 503.
+    Follows,
+    /// A row: `PostgreSQL` refused it, and its caller waited for one.
+    Buried,
+}
+
+impl Cause {
+    /// The word in labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoPermit => "no_permit",
+            Self::NoWaiter => "no_waiter",
+            Self::QueueFull => "queue_full",
+            Self::Crowded => "crowded",
+            Self::NoVerdict => "no_verdict",
+            Self::BrokerAway => "broker_away",
+            Self::PostgresAway => "postgres_away",
+            Self::EnginesAway => "engines_away",
+            Self::Follows => "follows",
+            Self::Buried => "buried",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::FAILURES;
+
+    #[test]
+    fn every_cause_is_a_kind_of_failure_and_the_other_way_round() {
+        use Cause::{
+            BrokerAway, Buried, Crowded, EnginesAway, Follows, NoPermit, NoVerdict, NoWaiter, PostgresAway, QueueFull,
+        };
+        let all =
+            [NoPermit, NoWaiter, QueueFull, Crowded, NoVerdict, BrokerAway, PostgresAway, EnginesAway, Follows, Buried];
+        let (_, kinds) = FAILURES.iter().find(|(room, _)| *room == "intake").unwrap();
+        assert_eq!(all.map(Cause::as_str).as_slice(), *kinds);
+    }
 }

@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::accept::Intake;
-use super::answer::Answer;
+use super::answer::{Answer, Cause};
 use super::family::{Families, is_awaited};
 use super::permits::Permit;
 use super::plan::{Plan, plan, question};
-use super::send::{Handed, NotSent, Stamped, stamp, unavailable};
+use super::send::{Handed, NotSent, Stamped, stamp};
 use crate::lead::{Mode, TrackLead};
 use crate::reply::Reply;
 
@@ -85,9 +85,9 @@ impl Bulk<'_> {
             answers.extend(answered);
         }
         drop(under_way);
-        answers.resize_with(modes.len(), || unavailable(Uuid::now_v7()));
+        answers.resize_with(modes.len(), || Answer::unavailable(Uuid::now_v7(), Cause::NoPermit));
         for (mode, answer) in modes.into_iter().zip(&answers) {
-            self.intake.note(mode, self.arrived, answer).await;
+            self.intake.note(mode, answer).await;
         }
         answers
     }
@@ -124,7 +124,7 @@ impl Convoy<'_> {
             consume_budget().await;
             if is_awaited(&plan) && self.bulk.lost.contains(&lead.customer_external_id) {
                 // What it follows is to be repeated, and so is it.
-                answers.push((n, unavailable(Uuid::now_v7())));
+                answers.push((n, Answer::unavailable(Uuid::now_v7(), Cause::Follows)));
                 continue;
             }
             if self.families.is_behind(n) {
@@ -199,7 +199,7 @@ impl Convoy<'_> {
                 self.bulk.intake.accept(self.bulk.workspace_id, lead, self.bulk.arrived).await
             }
             // What it follows is to be repeated, and so is it.
-            Errand::Follow(_) => unavailable(Uuid::now_v7()),
+            Errand::Follow(_) => Answer::unavailable(Uuid::now_v7(), Cause::Follows),
         };
         self.families.note(n, &answer);
         (n, answer)

@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::intake::plan::plan;
-    use crate::intake::{Tracked, TrackedCustomer, TurnedAway};
+    use crate::intake::{Cause, Tracked, TrackedCustomer, TurnedAway};
     use crate::lead::Schema;
     use crate::store::Found;
 
@@ -165,7 +165,7 @@ mod tests {
     async fn what_follows_a_503_is_one() {
         let families = Families::of(&[lead("x", "c"), lead("x", "")]);
         assert!(waits(&families, 1).await);
-        families.note(0, &answer(Err(TurnedAway::Unavailable)));
+        families.note(0, &answer(Err(TurnedAway::Unavailable(Cause::EnginesAway))));
         assert!(!families.turn(1).await);
     }
 

@@ -14,5 +14,5 @@ mod family;
 mod batch;
 
 pub use accept::{Intake, Parts};
-pub use answer::{Answer, Tracked, TrackedCustomer, TrackedLink, TurnedAway};
+pub use answer::{Answer, Cause, Tracked, TrackedCustomer, TrackedLink, TurnedAway};
 pub use batch::Bulk;

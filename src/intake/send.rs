@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accept::Intake;
-use super::answer::{Answer, Tracked, TurnedAway};
+use super::answer::{Answer, Cause, Tracked, TurnedAway};
 use super::breaker::Pass;
 use super::direct::Outcome;
 use super::plan::{Plan, reveal};
@@ -46,7 +46,7 @@ pub(super) enum NotSent {
     /// The broker is away: the direct path may take over.
     Away,
     /// Overload, or no verdict in time: 503.
-    Refused,
+    Refused(Cause),
 }
 
 /// Gives a lead its id, or the answer that needs no sending.
@@ -105,14 +105,15 @@ impl Intake {
             Ok(Some(reply)) => self.answered(message, tracked, reply).await,
             Ok(None) => Answer { lead_id: message.id, ending: None, outcome: Ok(tracked) },
             Err(NotSent::Away) if !message.awaited => self.record(message, tracked, until).await,
-            Err(_) => unavailable(message.id),
+            Err(NotSent::Away) => Answer::unavailable(message.id, Cause::BrokerAway),
+            Err(NotSent::Refused(cause)) => Answer::unavailable(message.id, cause),
         }
     }
 
     /// Hands a message to the broker; waits for room at most until then.
     pub(super) async fn hand_over(&self, message: &LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
         let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
-        let letter = letter(message, None).ok_or(NotSent::Refused)?;
+        let letter = letter(message, None).ok_or(NotSent::Away)?;
         Ok(Handed { pass, ordered: self.publisher.order(letter, room_by).await })
     }
 
@@ -135,8 +136,9 @@ impl Intake {
         }
         let opening = until.min(Instant::now() + OPENING);
         let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away)?;
-        let waiter = self.waiters.register(message.workspace_id, message.id).ok_or(NotSent::Refused)?;
-        let letter = letter(message, Some(reply_to)).ok_or(NotSent::Refused)?;
+        let waiter = self.waiters.register(message.workspace_id, message.id);
+        let waiter = waiter.ok_or(NotSent::Refused(Cause::NoWaiter))?;
+        let letter = letter(message, Some(reply_to)).ok_or(NotSent::Away)?;
         let verdict = waiter.wait(until);
         tokio::pin!(verdict);
         let reply = tokio::select! {
@@ -150,7 +152,7 @@ impl Intake {
                 verdict.await
             }
         };
-        let reply = reply.ok_or(NotSent::Refused)?;
+        let reply = reply.ok_or(NotSent::Refused(Cause::NoVerdict))?;
         let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
         self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
         Ok(reply)
@@ -164,9 +166,11 @@ impl Intake {
         };
         tracing::debug!(lead.id = %message.id, %error, "lead not confirmed");
         match error {
-            PublishError::Full => Err(NotSent::Refused),
+            PublishError::Full => Err(NotSent::Refused(Cause::QueueFull)),
             // Whoever waited for room behind messages that were not confirmed finds the breaker open by now.
-            PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => Err(NotSent::Refused),
+            PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => {
+                Err(NotSent::Refused(Cause::Crowded))
+            }
             PublishError::Crowded if !pass.is_trial() => Err(NotSent::Away),
             PublishError::Crowded | PublishError::Away | PublishError::Unconfirmed => {
                 pass.failed(Instant::now());
@@ -182,13 +186,15 @@ impl Intake {
             Some(Outcome::Parked) if message.mode != Mode::Wait => {
                 Answer { lead_id, ending: None, outcome: Ok(tracked) }
             }
-            Some(Outcome::Parked) | None => unavailable(lead_id),
+            // Who it follows may be known to the queue.
+            Some(Outcome::Parked) => Answer::unavailable(lead_id, Cause::BrokerAway),
+            None => Answer::unavailable(lead_id, Cause::EnginesAway),
         }
     }
 
     async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
         let outcome = match reply.ending {
-            Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable),
+            Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable(Cause::Buried)),
             Ending::Buried => Ok(tracked),
             Ending::Rejected => Err(turned_away(&message, &reply)),
             Ending::Duplicate => {
@@ -209,11 +215,6 @@ impl Intake {
         };
         Answer { lead_id: message.id, ending: Some(reply.ending), outcome }
     }
-}
-
-/// 503.
-pub(super) fn unavailable(lead_id: Uuid) -> Answer {
-    Answer { lead_id, ending: None, outcome: Err(TurnedAway::Unavailable) }
 }
 
 /// A wait request that carries a click goes past the backlog; a follow-up queues behind its customer's deferred lead.
@@ -243,6 +244,6 @@ fn turned_away(message: &LeadMessage, reply: &Reply) -> TurnedAway {
         Some(Reason::LinkForeign) => TurnedAway::LinkForeign { click_id, link_id },
         Some(Reason::LinkDisabled) => TurnedAway::LinkDisabled { click_id, link_id },
         Some(Reason::CustomerNotFound) => TurnedAway::CustomerNotFound,
-        None => TurnedAway::Unavailable,
+        None => TurnedAway::Unavailable(Cause::NoVerdict),
     }
 }

@@ -71,6 +71,17 @@ impl StoreError {
         }
     }
 
+    /// What `PostgreSQL` calls it: its SQLSTATE, if it answered at all.
+    #[must_use]
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Self::Away(source) | Self::Refused { source, .. } | Self::Conflict { source, .. } => {
+                Some(source.as_database_error()?.code()?.into_owned())
+            }
+            Self::Untrusted { .. } | Self::Setting(_) | Self::Silent(_) | Self::ReadOnly => None,
+        }
+    }
+
     /// Whether the row, not the world, is at fault.
     #[must_use]
     pub fn condemns(&self) -> bool {
@@ -96,6 +107,21 @@ impl StoreError {
         }
     }
 
+    /// The word in labels; `None` where it is no failure of the world.
+    #[must_use]
+    pub fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Away(sqlx::Error::PoolTimedOut) => Some("pool_timed_out"),
+            Self::Away(_) if self.is_collision() => Some("collision"),
+            Self::Away(_) => Some("away"),
+            Self::Silent(_) => Some("silent"),
+            Self::ReadOnly => Some("read_only"),
+            Self::Untrusted { .. } => Some("untrusted"),
+            Self::Setting(_) => Some("setting"),
+            Self::Refused { .. } | Self::Conflict { .. } => None,
+        }
+    }
+
     /// Whether trying again at once is right: a deadlock or a serialization failure.
     #[must_use]
     pub fn is_collision(&self) -> bool {
@@ -109,5 +135,28 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
         Self::classify(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::FAILURES;
+
+    #[test]
+    fn a_failure_of_the_world_has_a_kind_and_a_refusal_has_none() {
+        let world = [
+            StoreError::classify(sqlx::Error::PoolTimedOut),
+            StoreError::classify(sqlx::Error::PoolClosed),
+            StoreError::Silent("a test"),
+            StoreError::ReadOnly,
+            StoreError::Setting(String::new()),
+        ];
+        let (_, kinds) = FAILURES.iter().find(|(room, _)| *room == "store").unwrap();
+        let found: Vec<_> = world.iter().filter_map(StoreError::kind).collect();
+        assert_eq!(found, ["pool_timed_out", "away", "silent", "read_only", "setting"]);
+        assert!(found.iter().all(|kind| kinds.contains(kind)));
+        let source = sqlx::Error::RowNotFound;
+        assert_eq!(StoreError::Refused { code: "22003".to_owned(), source }.kind(), None);
     }
 }

@@ -202,10 +202,7 @@ impl Store {
                 .noted(row)?
                 .filter(|row| same_hash(hash, &row.hash))
                 .map(|row| Opened { workspace_id: row.workspace_id, allowed_hostnames: row.allowed_hostnames })),
-            Err(_) => {
-                self.note(false);
-                Err(StoreError::Silent("a look-up of a key"))
-            }
+            Err(_) => Err(self.silent("a look-up of a key")),
         }
     }
 }

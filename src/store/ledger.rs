@@ -113,6 +113,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn under_way(&self, workspace: Option<Uuid>) -> Result<UnderWay, StoreError> {
+        let pool = self.pool();
         let counts = sqlx::query_as!(
             UnderWay,
             r#"SELECT p.parked AS "parked!", p.since AS parked_since, b.buried AS "buried!", b.replayed AS "replayed!",
@@ -122,10 +123,8 @@ impl Store {
                     (SELECT count(*) AS buried, count(replayed_as) AS replayed FROM buried_leads
                      WHERE $1::uuid IS NULL OR workspace_id = $1) b"#,
             workspace
-        )
-        .fetch_one(&self.pool())
-        .await;
-        self.noted(counts)
+        );
+        self.patiently("what is under way", counts.fetch_one(&pool)).await
     }
 
     /// The rows of these leads; pairs of workspace and lead id.

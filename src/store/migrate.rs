@@ -100,18 +100,60 @@ fn locked(failure: &Failure) -> Option<i64> {
 /// # Errors
 /// [`StoreError`] when `PostgreSQL` does not answer.
 pub async fn schema_state(store: &Store) -> Result<SchemaState, StoreError> {
-    let known = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
     let applied: Result<i64, sqlx::Error> =
         sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
             .fetch_one(&store.pool())
             .await;
     let applied = match applied {
-        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "42P01") => 0,
+        Err(error) if is_no_table(&error) => 0,
         other => store.noted(other)?,
     };
-    Ok(match applied.cmp(&known) {
+    Ok(state(applied))
+}
+
+/// A migration that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// It failed half-way.
+    Dirty(i64),
+    /// The database has another one under this number.
+    Changed(i64),
+    /// The database has it not, though it has a later one.
+    Skipped(i64),
+}
+
+/// Compares each applied migration with the one compiled in; for the doctor.
+pub(super) async fn flaws(connection: &mut PgConnection) -> Result<(SchemaState, Vec<Flaw>), sqlx::Error> {
+    let applied: Result<Vec<(i64, bool, Vec<u8>)>, sqlx::Error> =
+        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await;
+    let applied = match applied {
+        Err(error) if is_no_table(&error) => Vec::new(),
+        other => other?,
+    };
+    let newest = applied.iter().filter(|(_, success, _)| *success).map(|(version, ..)| *version).max().unwrap_or(0);
+    let mut flaws = Vec::new();
+    for known in migrations().iter() {
+        match applied.iter().find(|(version, ..)| *version == known.version) {
+            Some((version, false, _)) => flaws.push(Flaw::Dirty(*version)),
+            Some((version, true, checksum)) if *checksum != *known.checksum => flaws.push(Flaw::Changed(*version)),
+            None if known.version < newest => flaws.push(Flaw::Skipped(known.version)),
+            _ => {}
+        }
+    }
+    Ok((state(newest), flaws))
+}
+
+fn state(applied: i64) -> SchemaState {
+    let known = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
+    match applied.cmp(&known) {
         std::cmp::Ordering::Equal => SchemaState::Current,
         std::cmp::Ordering::Less => SchemaState::Behind,
         std::cmp::Ordering::Greater => SchemaState::Ahead,
-    })
+    }
+}
+
+fn is_no_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42P01")
 }

@@ -7,12 +7,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::StoreError;
 use super::arrivals::Arrival;
 use super::write::Tx;
-use super::{Store, StoreError};
 
 /// A row to be parked.
 #[derive(Debug, Clone)]
@@ -151,18 +150,5 @@ impl Tx {
         .fetch_all(&mut *self.connection)
         .await?;
         Ok(rows)
-    }
-}
-
-impl Store {
-    /// How many leads are parked, and since when the oldest.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn parked(&self) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
-        let pool = self.pool();
-        let row =
-            sqlx::query!(r#"SELECT count(*) AS "count!", min(parked_at) AS oldest FROM parked_leads"#).fetch_one(&pool);
-        self.patiently("parked leads", row).await.map(|row| (row.count, row.oldest))
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool};
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::StoreError;
-use super::servers::{Servers, takes_writes};
+use super::servers::{Servers, state};
 use crate::config;
 use crate::lifecycle::{Engine, Health};
 use crate::telemetry::Metrics;
@@ -70,6 +71,7 @@ impl Store {
         let pool = RwLock::new(pool(&servers, config, connections));
         let (replaced, away, noticed) = (Mutex::new(Instant::now()), AtomicBool::new(false), Notify::new());
         let shared = Arc::new(Shared { servers, pool, replaced, away, noticed });
+        metrics.pool_most.with_label_values(&[name]).set(connections.into());
         let (config, health, metrics) = (Arc::new(config.clone()), health.clone(), metrics.clone());
         Ok(Self { shared, config, name, connections, health, metrics })
     }
@@ -79,18 +81,22 @@ impl Store {
         self.shared.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks `PostgreSQL` whether it answers and takes writes, and notes the answer.
+    /// Asks `PostgreSQL` whether it answers and takes writes, and what time it is there, and notes the answer.
     ///
     /// # Errors
     /// [`StoreError`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut connection = self.pool().acquire().await.map_err(|error| self.failed(error))?;
-        match takes_writes(&mut connection).await {
-            Ok(true) => self.noted(Ok(())),
-            Ok(false) => {
+        let asked = Utc::now();
+        match state(&mut connection).await {
+            Ok((true, theirs)) => {
+                let skew = ahead(asked, Utc::now(), theirs);
+                self.metrics.clock_skew.with_label_values(&[] as &[&str]).set(skew);
+                self.noted(Ok(()))
+            }
+            Ok((false, _)) => {
                 drop(connection.detach());
-                self.note(false);
-                Err(StoreError::ReadOnly)
+                Err(self.told(StoreError::ReadOnly))
             }
             Err(error) => Err(self.failed(error)),
         }
@@ -106,8 +112,12 @@ impl Store {
     /// Keeps health and pool gauges fresh until the stop: every second, and while away four times that.
     pub async fn watch(&self, stop: &crate::lifecycle::Stop) {
         while !stop.is_asked() {
-            if !self.shared.away.load(Ordering::Relaxed) && !matches!(timeout(ANSWER, self.ping()).await, Ok(Ok(()))) {
-                self.note(false);
+            if !self.shared.away.load(Ordering::Relaxed) {
+                match timeout(ANSWER, self.ping()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => self.note(false),
+                    Err(_) => drop(self.silent("whether it serves")),
+                }
             }
             let away = self.shared.away.load(Ordering::Relaxed) && !self.find_server().await;
             self.show();
@@ -122,10 +132,13 @@ impl Store {
 
     /// Looks for a server that takes writes, by connections of its own; found, the pool is replaced. Returns whether there is one.
     async fn find_server(&self) -> bool {
-        let found = self.shared.servers.look(ANSWER).await;
-        let Ok(another) = found else {
-            self.note(false);
-            return false;
+        let another = match self.shared.servers.look(ANSWER).await {
+            Ok(another) => another,
+            Err(error) => {
+                self.count(&error);
+                self.note(false);
+                return false;
+            }
         };
         self.replace(another);
         self.shared.away.store(false, Ordering::Relaxed);
@@ -180,21 +193,27 @@ impl Store {
     ) -> Result<T, StoreError> {
         match timeout(self.config.statement_timeout + ANSWER, statement).await {
             Ok(outcome) => self.noted(outcome),
-            Err(_) => {
-                self.note(false);
-                Err(StoreError::Silent(what))
-            }
+            Err(_) => Err(self.silent(what)),
         }
     }
 
+    /// No answer came in time.
+    pub(super) fn silent(&self, what: &'static str) -> StoreError {
+        self.told(StoreError::Silent(what))
+    }
+
     fn failed(&self, error: sqlx::Error) -> StoreError {
-        let error = StoreError::classify(error);
+        self.told(StoreError::classify(error))
+    }
+
+    fn told(&self, error: StoreError) -> StoreError {
         self.note_error(&error);
         error
     }
 
     /// A pool that is merely busy says nothing about the server; the watch asks the server itself.
     pub(super) fn note_error(&self, error: &StoreError) {
+        self.count(error);
         if !matches!(error, StoreError::Away(sqlx::Error::PoolTimedOut)) {
             let was_up = self.is_up();
             self.note(!error.is_outage());
@@ -204,7 +223,13 @@ impl Store {
         }
     }
 
-    pub(super) fn note(&self, up: bool) {
+    fn count(&self, error: &StoreError) {
+        if let Some(kind) = error.kind() {
+            self.metrics.failures.with_label_values(&["store", kind]).inc();
+        }
+    }
+
+    fn note(&self, up: bool) {
         if !up && !self.shared.away.swap(true, Ordering::Relaxed) {
             self.shared.noticed.notify_one();
         }
@@ -228,7 +253,7 @@ impl Store {
 }
 
 /// What every connection of ours asks of the server.
-fn dressed(server: PgConnectOptions, config: &config::Store, name: &str) -> PgConnectOptions {
+pub(super) fn dressed(server: PgConnectOptions, config: &config::Store, name: &str) -> PgConnectOptions {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     server.application_name(&format!("leadline-{name}")).options([
         ("statement_timeout", milliseconds(config.statement_timeout).as_str()),
@@ -256,8 +281,30 @@ fn pool(servers: &Servers, config: &config::Store, connections: u32) -> PgPool {
         .after_connect(|connection, _| {
             Box::pin(async move {
                 let refused = || sqlx::Error::Protocol("the server takes no writes".to_owned());
-                if takes_writes(connection).await? { Ok(()) } else { Err(refused()) }
+                if state(connection).await?.0 { Ok(()) } else { Err(refused()) }
             })
         })
         .connect_lazy_with(servers.chosen())
+}
+
+/// How far our clock is ahead of theirs, in seconds: theirs was read about halfway between two times of ours.
+fn ahead(asked: DateTime<Utc>, answered: DateTime<Utc>, theirs: DateTime<Utc>) -> f64 {
+    let ours = asked + (answered - asked) / 2;
+    (ours - theirs).as_seconds_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_is_compared_with_the_middle_of_question_and_answer() {
+        let asked = DateTime::UNIX_EPOCH;
+        let at = |milliseconds| asked + TimeDelta::milliseconds(milliseconds);
+        assert_eq!(ahead(asked, at(40), at(20)), 0.0);
+        assert_eq!(ahead(asked, at(40), at(-1480)), 1.5);
+        assert_eq!(ahead(asked, at(40), at(3020)), -3.0);
+    }
 }

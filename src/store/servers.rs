@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
@@ -40,6 +41,11 @@ impl Servers {
     pub(super) fn chosen(&self) -> PgConnectOptions {
         let place = self.chosen.load(Ordering::Relaxed);
         self.list.get(place).cloned().unwrap_or_default()
+    }
+
+    /// How to connect to each.
+    pub(super) fn all(&self) -> impl Iterator<Item = &PgConnectOptions> {
+        self.list.iter()
     }
 
     /// Whether there is a choice.
@@ -79,16 +85,15 @@ impl Servers {
 
 async fn ask(server: &PgConnectOptions) -> Result<(), StoreError> {
     let mut connection = PgConnection::connect_with(server).await?;
-    let takes_writes = takes_writes(&mut connection).await?;
+    let (takes_writes, _) = state(&mut connection).await?;
     connection.close().await?;
     if takes_writes { Ok(()) } else { Err(StoreError::ReadOnly) }
 }
 
-/// Whether a connection may write, as `target_session_attrs=read-write` asks it.
-pub(super) async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::bool)")
-        .fetch_one(connection)
-        .await
+/// Whether a connection may write, as `target_session_attrs=read-write` asks it, and what time it is there.
+pub(super) async fn state(connection: &mut PgConnection) -> Result<(bool, DateTime<Utc>), sqlx::Error> {
+    let asked = "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::bool), clock_timestamp()";
+    sqlx::query_as(asked).fetch_one(connection).await
 }
 
 /// One URL per server. A comma may also stand in a password or a query, so only one before a scheme ends a URL, and only those

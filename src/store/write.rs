@@ -89,7 +89,7 @@ impl Store {
                 self.note_error(&error);
                 return Err(error);
             }
-            Err(_) => return Err(self.silent(tx.connection, "a statement")),
+            Err(_) => return Err(self.abandon(tx.connection, "a statement")),
         };
         match timeout(self.config.commit_deadline, sqlx::query("COMMIT").execute(&mut *tx.connection)).await {
             Ok(Ok(_)) => self.noted(Ok(value)),
@@ -97,7 +97,7 @@ impl Store {
                 drop(tx.connection.detach());
                 self.noted(Err(error))
             }
-            Err(_) => Err(self.silent(tx.connection, "a COMMIT")),
+            Err(_) => Err(self.abandon(tx.connection, "a COMMIT")),
         }
     }
 
@@ -118,14 +118,13 @@ impl Store {
                 self.note_error(&error);
                 Err(error)
             }
-            Err(_) => Err(self.silent(tx.connection, "a statement that commits")),
+            Err(_) => Err(self.abandon(tx.connection, "a statement that commits")),
         }
     }
 
-    fn silent(&self, connection: PoolConnection<Postgres>, what: &'static str) -> StoreError {
+    fn abandon(&self, connection: PoolConnection<Postgres>, what: &'static str) -> StoreError {
         drop(connection.detach());
-        self.note(false);
-        StoreError::Silent(what)
+        self.silent(what)
     }
 }
 

@@ -52,6 +52,7 @@ impl Lane {
                 Err(error) => tracing::debug!(lane = self.name, %error, "still holding"),
             }
         }
+        self.bench.metrics.failures.with_label_values(&["worker", "gave_up"]).inc();
         tracing::warn!(lane = self.name, "held for hold_max, giving the deliveries back");
         Err(GaveUp)
     }

@@ -19,7 +19,7 @@ use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
 use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
-use crate::telemetry::Raised;
+use crate::telemetry::{Hand, Raised};
 
 /// One lane.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(super) struct Lane {
     /// Whether it only receives under pressure.
     pub(super) helps: bool,
     pub(super) pressure: Pressure,
+    pub(super) hand: Hand,
     pub(super) queues: Vec<Queue>,
     pub(super) post: Post,
     pub(super) bench: Bench,
@@ -108,6 +109,7 @@ impl Lane {
                 }
                 Ok(()) => {}
                 Err(LetGo::Broken(error)) => {
+                    self.bench.metrics.failures.with_label_values(&["worker", "channel_lost"]).inc();
                     tracing::info!(lane = self.name, %error, "the channel is gone, opening another");
                     return (closed(inlet).await, false);
                 }
@@ -161,6 +163,8 @@ impl Lane {
         for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
             self.bench.metrics.redeliveries.with_label_values(&[delivery.queue.as_str()]).inc();
         }
+        let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+        self.bench.metrics.batch_bytes.with_label_values(&[self.name]).observe(bytes as f64);
         if deliveries.len() >= self.config.batch {
             self.pressure.note();
         }
@@ -173,6 +177,7 @@ impl Lane {
     /// Records, buries, settles and tells, in this order.
     pub(super) async fn handle(&self, inlet: &mut Inlet, inbox: Inbox) -> Result<(), LetGo> {
         let Inbox { readable, mut condemned, .. } = inbox;
+        let _held = self.hand.holds(self.oldest(&readable));
         let mut tags: Vec<u64> = readable.iter().map(|r| r.tag).chain(condemned.iter().map(|c| c.tag)).collect();
         let mut received = Vec::with_capacity(readable.len());
         let mut remains: Vec<(Uuid, u64, Vec<u8>, Option<String>)> = Vec::with_capacity(readable.len());
@@ -195,6 +200,15 @@ impl Lane {
         fault::point("worker.settled").await;
         tell::verdicts(&self.bench, &batch, &recorded, Utc::now());
         Ok(())
+    }
+
+    /// Notes how long leads were on their way here, and says when the oldest of them was accepted, in unix seconds.
+    fn oldest(&self, readable: &[Readable]) -> Option<i64> {
+        let now = Utc::now();
+        // Counted apart, and added to what all lanes share once for all of them.
+        let waited = self.bench.metrics.queue_wait.with_label_values(&[self.name]).local();
+        let accepted = readable.iter().map(|one| one.received.message.accepted_at);
+        accepted.inspect(|at| waited.observe(tell::seconds(*at, now))).min().map(|at| at.timestamp())
     }
 
     async fn record(&self, batch: &Batch) -> Result<Recorded, LetGo> {

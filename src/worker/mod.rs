@@ -65,6 +65,7 @@ pub fn start(bench: &Bench, config: &config::Worker, patience: Duration, tasks: 
                 name,
                 helps: n > 0,
                 pressure: pressure.clone(),
+                hand: bench.metrics.hands.of(name),
                 queues: queues.clone(),
                 post: reporter.post(),
                 bench: bench.clone(),

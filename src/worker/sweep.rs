@@ -15,6 +15,8 @@ use super::{Bench, tell};
 use crate::config;
 use crate::lifecycle::Stop;
 use crate::record::Recorder;
+use crate::store::UnderWay;
+use crate::telemetry::Metrics;
 
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
@@ -38,11 +40,21 @@ pub(super) async fn run(bench: Bench, recorder: Recorder, config: config::Worker
             }
         }
         if counted.is_none_or(|at| at.elapsed() > COUNT_EVERY)
-            && let Ok((parked, _)) = bench.store.parked().await
+            && let Ok(under_way) = bench.store.under_way(None).await
         {
-            bench.metrics.parked.with_label_values(&[] as &[&str]).set(parked);
+            show(&bench.metrics, &under_way);
             counted = Some(Instant::now());
         }
         pause = config.sweep_every.max(began.elapsed() * 9);
     }
+}
+
+fn show(metrics: &Metrics, under_way: &UnderWay) {
+    let none: [&str; 0] = [];
+    metrics.parked.with_label_values(&none).set(under_way.parked);
+    let since = under_way.parked_since.map_or(0, |since| since.timestamp());
+    metrics.oldest_parked.with_label_values(&none).set(since);
+    metrics.buried_leads.with_label_values(&["waiting"]).set(under_way.buried - under_way.replayed);
+    metrics.buried_leads.with_label_values(&["replayed"]).set(under_way.replayed);
+    metrics.suspects.with_label_values(&none).set(under_way.suspects);
 }

@@ -32,7 +32,7 @@ pub(super) fn parked(bench: &Bench, told: &[Told], committed: DateTime<Utc>) {
 
 fn one(bench: &Bench, message: &LeadMessage, reply_to: Option<&str>, ended: &Ended, committed: DateTime<Utc>) {
     count(bench, message.mode, ended.ending.as_str());
-    let seconds = (committed - message.accepted_at).num_milliseconds().max(0) as f64 / 1000.0;
+    let seconds = seconds(message.accepted_at, committed);
     bench.metrics.accept_to_commit.with_label_values(&[message.mode.as_str()]).observe(seconds);
     tracing::debug!(lead.id = %message.id, lead.mode = message.mode.as_str(), lead.ending = ended.ending.as_str(), "lead ended");
     if let Some(queue) = reply_to {
@@ -46,6 +46,11 @@ fn one(bench: &Bench, message: &LeadMessage, reply_to: Option<&str>, ended: &End
         };
         reply::send(&bench.publisher, &bench.metrics, queue.to_owned(), &reply);
     }
+}
+
+/// From one clock's time to another's, not below 0.
+pub(super) fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).num_milliseconds().max(0) as f64 / 1000.0
 }
 
 fn count(bench: &Bench, mode: Mode, ending: &str) {

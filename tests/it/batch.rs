@@ -162,6 +162,8 @@ async fn a_thousand_are_recorded_and_counted_like_single_ones() {
     for (line, expected) in [
         ("leadline_answers_total{answer=\"accepted\",mode=\"async\"}", 1000.0),
         ("leadline_batch_request_leads_sum", 1000.0),
+        ("leadline_batch_request_seconds_count", 1.0),
+        ("leadline_answer_seconds_count{mode=\"async\"}", 0.0),
         ("leadline_publishes_total{result=\"confirmed\"}", 1000.0),
         ("leadline_in_flight_requests", 0.0),
     ] {

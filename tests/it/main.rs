@@ -71,6 +71,8 @@ mod secrets;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod watch;
+#[cfg(test)]
 mod rates;
 #[cfg(test)]
 #[path = "../fuzz/laws/mod.rs"]

@@ -44,6 +44,10 @@ async fn a_workspace_at_its_share_is_turned_away_and_the_others_are_served() {
     let waits = join_all(bodies.iter().map(|body| house.track(body)));
     let (waited, ()) = join(waits, meanwhile).await;
     assert!(waited.iter().all(|answer| answer.status == 503), "nobody works yet");
+    for (kind, expected) in [("no_permit", 1.0), ("no_verdict", 2.0)] {
+        let count = house.metric(&format!("leadline_failures_total{{kind=\"{kind}\",room=\"intake\"}}")).await;
+        assert!((count - expected).abs() < 0.5, "{kind}: {count}");
+    }
     house.add_worker().await;
     for answer in waited {
         assert_eq!(house.ended(answer.lead_id().unwrap()).await.ending, "recorded");

@@ -17,7 +17,8 @@ use super::eventually::{PATIENCE, eventually, holds};
 pub(crate) struct Service {
     /// The API's address; a worker's is that of its metrics.
     pub(crate) address: SocketAddr,
-    metrics: SocketAddr,
+    /// Where its metrics and probes listen.
+    pub(crate) metrics: SocketAddr,
     role: Role,
     stop: Stop,
     task: JoinHandle<Result<Vec<&'static str>, Ended>>,
@@ -66,9 +67,12 @@ impl Harness {
 
     /// What the first API's metrics say: the value of one line, 0 while it is not there.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
-        let text = self.scrape(&self.apis[0]).await;
-        let value = |found: &str| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok();
-        text.lines().find_map(value).unwrap_or(0.0)
+        value(&self.scrape(&self.apis[0]).await, line).unwrap_or(0.0)
+    }
+
+    /// What the metrics of the worker started last say: the value of one line, if it is there.
+    pub(crate) async fn worker_metric(&self, line: &str) -> Option<f64> {
+        value(&self.scrape(self.workers.last()?).await, line)
     }
 
     /// Deliveries that the workers have received and not settled.
@@ -82,7 +86,8 @@ impl Harness {
         in_hand
     }
 
-    async fn scrape(&self, service: &Service) -> String {
+    /// A process's metrics page.
+    pub(crate) async fn scrape(&self, service: &Service) -> String {
         let url = format!("http://{}/metrics", service.metrics);
         self.client().get(url).send().await.unwrap().text().await.unwrap()
     }
@@ -110,4 +115,8 @@ impl Harness {
         })
         .await;
     }
+}
+
+fn value(text: &str, line: &str) -> Option<f64> {
+    text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
 }
