@@ -81,6 +81,17 @@ impl Role {
     }
 }
 
+/// Connections to `PostgreSQL` that a process of this role opens at most.
+#[must_use]
+pub fn connections(config: &Config, role: Role) -> u32 {
+    let (api, worker) = (config.store.api_connections, worker::connections(&config.worker));
+    match role {
+        Role::Api => api,
+        Role::Worker => worker,
+        Role::All => api + worker,
+    }
+}
+
 /// What every half of a process shares.
 struct Ground<'a> {
     config: &'a Config,

@@ -91,6 +91,8 @@ pub(crate) enum Part {
     ScaleLinks,
     /// Not in the whole run: 1, 2, 4, 8 APIs and as many workers, on this one machine.
     ScaleProcesses,
+    /// Not in the whole run: rising load, slow workers added one by one and removed again; what `deploy/dev scale` runs.
+    ScaleWorkers,
     /// Not in the whole run: leads by the body, `POST /track/lead/batch` with 1 000 and with 100, beside P.
     Batch,
 }
@@ -110,7 +112,8 @@ The kinds of load (--modes):
   mix        as in life: 85 % async of which 10 % are repeats, 10 % deferred with their follow-ups 250 ms later, 5 % wait
 
 Files, in target/bench:
-  throughput.json, latency.svg    of the whole run; the other parts write PART.json, scale-processes workers.svg too
+  throughput.json, latency.svg    of the whole run; the other parts write PART.json, scale-processes workers.svg too;
+                                  scale-workers writes target/scale/scale.json and scale.svg instead
   diary.ndjson, leadline.log      of the last stretch; diary-of-a-fault.ndjson where the books did not balance
 
 Exit status: 0 if every target of what was measured is met.";

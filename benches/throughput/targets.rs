@@ -21,7 +21,8 @@ pub(crate) struct Target {
 
 const DESIGN: &str = "design §10";
 const ISSUE: &str = "issue \"As fast as the engines allow\"";
-/// For what neither names.
+const RUN_IT: &str = "issue \"Run it in production\"";
+/// For what none of them names.
 const PART: &str = "the part itself";
 
 const fn at_least(what: &'static str, least: f64, source: &'static str) -> Target {
@@ -42,6 +43,10 @@ pub(crate) const BATCH: Target = at_least("bodies of 1000 leads recorded / P", 0
 pub(crate) const SEQUENTIAL: Target = at_most("CPU per lead, sequential ids, most rows / 10^4 rows", 1.25, DESIGN);
 pub(crate) const RANDOM: Target = at_most("CPU per lead, random ids, most rows / 10^4 rows", 2.0, DESIGN);
 pub(crate) const PROCESSES: Target = at_least("recorded / best with fewer processes, at worst", 0.9, ISSUE);
+pub(crate) const WORKER_ADDED: Target =
+    at_most("oldest lead, after a worker was added / before, at worst", 0.5, RUN_IT);
+pub(crate) const WORKER_GONE: Target =
+    at_most("oldest lead, with fewer workers again / the highest, at worst", 0.5, PART);
 pub(crate) const TENANT: Target = at_most("the calm tenant's p99 beside a flood, ms", 500.0, PART);
 
 /// Whether something is as it must be, and what that is.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2015,SC2016,SC2034,SC2119,SC2120
-# test, bench and prepare: everything that checks or measures the sources.
+# test, bench, scale and prepare: everything that checks or measures the sources.
 # Invariant: each leaves the engines as it found them, also when a step fails, and no step reads the terminal.
 
 # The places where a process can be told to die, for the chaos suite, and the export of traces, for its tests; one debug build
@@ -51,9 +51,9 @@ cmd_test() {
     check_engine_ports
     check_beside_ports
     if [ -x "$ROOT/tests/clients/run" ]; then
-        need_packages build engines psql chaos watch clients
+        need_packages build engines psql chaos watch ship clients
     else
-        need_packages build engines psql chaos watch
+        need_packages build engines psql chaos watch ship
     fi
     TARGET=$(target_dir)
     with_engines
@@ -66,11 +66,13 @@ cmd_test() {
     step "format" cargo_here fmt --check
     step "crates: licences, bans, sources, advisories" deny
     step "rules, alerts, dashboard, runbook" watch
+    step "image, compose, Kubernetes, systemd" ship
     step "build" cargo_here build --locked "${FAULTS[@]}"
     step "clippy of a build without TLS and traces" cargo_here clippy --locked --no-default-features -- -D warnings
     step "migrate an empty database" migrate_lint_database
     step "clippy, with every statement checked against that database" clippy_live
     step "docs" docs
+    step "the release before this one, to run beside it" build_upgrade_from
     if [ $# -gt 0 ]; then
         step "tests" tests "$@"
     else
@@ -181,6 +183,9 @@ cmd_bench() {
     export DATABASE_URL AMQP_URL
     bench "$@"
 }
+
+# scale: one part of the benchmark, since it measures with the same tools.
+cmd_scale() { cmd_bench --only scale-workers "$@"; }
 
 bench() {
     (cd "$ROOT" && SQLX_OFFLINE=true cargo bench --locked --bench throughput -- "$@") ||

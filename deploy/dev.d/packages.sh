@@ -84,7 +84,7 @@ find_psql() {
     [ -n "$PSQL" ]
 }
 
-# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, watch or clients.
+# need_packages FOR...: FOR is engines, psql, build, chaos, fuzz, watch, ship or clients.
 need_packages() {
     local what missing=() line4=0
     for what in "$@"; do
@@ -112,6 +112,12 @@ need_packages() {
             watch)
                 have prometheus && have promtool || missing+=(prometheus)
                 have python3 || missing+=(python3)
+                ;;
+            ship)
+                have python3 || missing+=(python3)
+                python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+                # Only its tool that reads units; elsewhere they stay unread.
+                have systemd-analyze || ! have apt-get || missing+=(systemd)
                 ;;
             clients)
                 have node || missing+=(nodejs)

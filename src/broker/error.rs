@@ -11,6 +11,8 @@ use thiserror::Error;
 
 /// Reply code of a login or permission that was refused.
 const ACCESS_REFUSED: u16 = 403;
+/// Reply code of a queue or exchange that does not exist.
+const NOT_FOUND: u16 = 404;
 /// Reply code of arguments that differ from those of the existing queue or exchange.
 pub(super) const PRECONDITION_FAILED: u16 = 406;
 /// Reply code of a virtual host that does not exist or may not be used.
@@ -52,6 +54,9 @@ pub enum BrokerError {
         /// Path and reason.
         why: String,
     },
+    /// What answers at this address is no broker of this protocol.
+    #[error("what answers there does not speak AMQP 0-9-1: {0}")]
+    Stranger(&'static str),
     /// Who answers has no certificate of a trusted CA for the name in `broker.url`; nothing was said to them.
     #[error("RabbitMQ's TLS certificate is refused: {reason}; {advice}")]
     Untrusted {
@@ -71,6 +76,7 @@ impl BrokerError {
             | Self::Refused(_)
             | Self::Address(_)
             | Self::File { .. }
+            | Self::Stranger(_)
             | Self::Untrusted { .. } => true,
             Self::Away(_) | Self::Silent(_) | Self::Gone(_) => false,
         }
@@ -85,13 +91,30 @@ impl BrokerError {
             Self::Mismatch { .. } => "mismatch",
             Self::Refused(_) => "refused",
             Self::Untrusted { .. } => "untrusted",
-            Self::Address(_) | Self::File { .. } => "setting",
+            Self::Address(_) | Self::File { .. } | Self::Stranger(_) => "setting",
         }
     }
 
     /// Whether the arguments of a queue or exchange differ from ours.
     pub(super) fn is_mismatch(&self) -> bool {
         matches!(self, Self::Mismatch { .. })
+    }
+
+    /// Whether a queue or exchange does not exist.
+    pub(super) fn is_missing(&self) -> bool {
+        self.code() == Some(NOT_FOUND)
+    }
+
+    /// Whether RabbitMQ found fault with the values of a request, as opposed to the right to make it.
+    pub(super) fn is_precondition(&self) -> bool {
+        self.code() == Some(PRECONDITION_FAILED)
+    }
+
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Away(source) => said(source).map(AMQPError::get_id),
+            _ => None,
+        }
     }
 }
 

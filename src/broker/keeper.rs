@@ -144,9 +144,6 @@ impl Keeper {
 
     async fn attempt(&self, address: AMQPUri) -> Result<Session, BrokerError> {
         let name = format!("leadline {}", self.purpose);
-        let mut address = address;
-        let heartbeat = self.config.heartbeat.as_secs().max(1);
-        address.query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
         let session = Session::connect(address, &name, &self.config).await?;
         let declared = self.topology.declare(&session).await;
         if declared.is_err() {
@@ -188,7 +185,7 @@ impl Keeper {
 }
 
 /// Reads the comma-separated addresses. Their text holds a password and stays out of the error.
-fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
+pub(super) fn addresses(text: &str) -> Result<Vec<AMQPUri>, BrokerError> {
     let read = |address: &str| {
         let address: AMQPUri = address.trim().parse().map_err(|error: String| BrokerError::Address(error))?;
         match address.scheme {

@@ -26,9 +26,12 @@ mod inlet;
 mod reply_inlet;
 mod depths;
 mod link;
+mod greeting;
+mod visit;
 
 pub use delivery::{Delivery, ReplyDelivery};
 pub use error::{BrokerError, PublishError};
+pub use greeting::Greeting;
 pub use inlet::Inlet;
 pub use letter::{Address, Letter};
 pub use link::Link;
@@ -36,3 +39,4 @@ pub use publisher::{Ordered, Publisher};
 pub use queue::Queue;
 pub use reply_inlet::ReplyInlet;
 pub use topology::Topology;
+pub use visit::{Depth, Node, Visit};

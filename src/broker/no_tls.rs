@@ -9,6 +9,7 @@ use std::net::TcpStream as Handle;
 
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
+use tokio::net::TcpStream;
 
 use super::BrokerError;
 use crate::config;
@@ -32,6 +33,11 @@ pub(super) async fn connect(
     _: ConnectionProperties,
     _: impl Fn(Handle) -> io::Result<()> + Send + Sync + 'static,
 ) -> Result<Connection, BrokerError> {
+    Err(lacking())
+}
+
+/// Refuses.
+pub(super) async fn stream(_: &AMQPUri, _: &config::Broker) -> Result<TcpStream, BrokerError> {
     Err(lacking())
 }
 

@@ -35,8 +35,10 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects within `connect_timeout`; later answers must come within `rpc_timeout`. Cancel-safe.
-    pub(super) async fn connect(uri: AMQPUri, name: &str, config: &config::Broker) -> Result<Self, BrokerError> {
+    pub(super) async fn connect(mut uri: AMQPUri, name: &str, config: &config::Broker) -> Result<Self, BrokerError> {
         let (timeout, deadline) = (config.connect_timeout, config.rpc_timeout);
+        let heartbeat = config.heartbeat.as_secs().max(1);
+        uri.query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
         let attempt = Attempt(Some(Wire::default()));
         let wire = attempt.0.clone().unwrap_or_default();
         let options = ConnectionProperties::default().with_connection_name(name.into());

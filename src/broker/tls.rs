@@ -46,10 +46,7 @@ pub(super) async fn connect(
     options: ConnectionProperties,
     keep: impl Fn(Handle) -> io::Result<()> + Send + Sync + 'static,
 ) -> Result<Connection, BrokerError> {
-    let (files, timeout) = (config.clone(), config.connect_timeout);
-    // Hundreds of certificates may have to be read.
-    let read = tokio::task::spawn_blocking(move || client(&files));
-    let connector = TlsConnector::from(read.await.map_err(|_| BrokerError::Gone("the task that reads certificates"))??);
+    let (connector, timeout) = (connector(config).await?, config.connect_timeout);
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Sockets(Tokio::current())));
     let connecting = Connection::connector(
         uri,
@@ -62,6 +59,19 @@ pub(super) async fn connect(
         options,
     );
     Ok(connecting.await?)
+}
+
+/// A stream on which nothing was said yet. Cancel-safe.
+pub(super) async fn stream(uri: &AMQPUri, config: &config::Broker) -> Result<TlsStream<TcpStream>, BrokerError> {
+    let opened = open(uri, &connector(config).await?, |_| Ok(())).await;
+    opened.map_err(|error| lapin::Error::from(error).into())
+}
+
+async fn connector(config: &config::Broker) -> Result<TlsConnector, BrokerError> {
+    let files = config.clone();
+    // Hundreds of certificates may have to be read.
+    let read = tokio::task::spawn_blocking(move || client(&files));
+    Ok(TlsConnector::from(read.await.map_err(|_| BrokerError::Gone("the task that reads certificates"))??))
 }
 
 async fn open(

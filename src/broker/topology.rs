@@ -57,9 +57,9 @@ impl Topology {
     pub(super) async fn declare(&self, session: &Session) -> Result<(), BrokerError> {
         let channel = session.channel().await?;
         let (exchange, dead) = (self.exchange(), self.dead_exchange());
-        let alternate = table(&[("alternate-exchange", text(&dead))]);
-        declare_exchange(session, &channel, &dead, ExchangeKind::Fanout, FieldTable::default()).await?;
-        declare_exchange(session, &channel, &exchange, ExchangeKind::Direct, alternate).await?;
+        for name in [&dead, &exchange] {
+            self.declare_exchange(session, &channel, name).await?;
+        }
         for queue in Queue::ALL {
             self.declare_queue(session, &channel, queue).await?;
             let (name, key) = (self.queue_name(queue), queue.as_str());
@@ -76,7 +76,33 @@ impl Topology {
         session.within("channel.close", channel.close(200, "OK".into())).await
     }
 
-    async fn declare_queue(&self, session: &Session, channel: &Channel, queue: Queue) -> Result<(), BrokerError> {
+    /// Declares one of the two exchanges, by its full name.
+    pub(super) async fn declare_exchange(
+        &self,
+        session: &Session,
+        channel: &Channel,
+        name: &str,
+    ) -> Result<(), BrokerError> {
+        let dead = self.dead_exchange();
+        let (kind, arguments) = if name == dead {
+            (ExchangeKind::Fanout, FieldTable::default())
+        } else {
+            (ExchangeKind::Direct, table(&[("alternate-exchange", text(&dead))]))
+        };
+        let ours = shown(&format!("durable {kind:?}"), &arguments);
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declared = channel.exchange_declare(name.into(), kind, options, arguments);
+        let declared = session.within("exchange.declare", declared).await;
+        declared.map_err(|error| mismatch(error, name.to_owned(), ours))
+    }
+
+    /// Declares one queue.
+    pub(super) async fn declare_queue(
+        &self,
+        session: &Session,
+        channel: &Channel,
+        queue: Queue,
+    ) -> Result<(), BrokerError> {
         let (name, arguments) = (self.queue_name(queue), self.arguments(queue));
         let ours = shown("durable", &arguments);
         let declared = channel.queue_declare(name.as_str().into(), QueueDeclareOptions::durable(), arguments);
@@ -100,20 +126,6 @@ impl Topology {
         }
         table(&arguments)
     }
-}
-
-async fn declare_exchange(
-    session: &Session,
-    channel: &Channel,
-    name: &str,
-    kind: ExchangeKind,
-    arguments: FieldTable,
-) -> Result<(), BrokerError> {
-    let ours = shown(&format!("durable {kind:?}"), &arguments);
-    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let declared = channel.exchange_declare(name.into(), kind, options, arguments);
-    let declared = session.within("exchange.declare", declared).await;
-    declared.map_err(|error| mismatch(error, name.to_owned(), ours))
 }
 
 fn mismatch(error: BrokerError, queue: String, ours: String) -> BrokerError {

@@ -56,7 +56,7 @@ pub(super) async fn show(store: &Store, args: LeadShowArgs, out: Out) -> Result<
     if found.is_empty() {
         return Err(CliError::said(
             "not here: it was never accepted, or it is still in a queue (is a worker running? \
-             leadline_queue_messages shows what waits)",
+             leadline queues shows what waits, leadline doctor what is wrong)",
         ));
     }
     found.print(out)?;
@@ -76,8 +76,8 @@ async fn by_key(store: &Store, key: &LeadKey) -> Result<Whereabouts, CliError> {
     let same = |message: &[u8]| LeadMessage::decode(message).is_ok_and(|m| m.key() == *key);
     let mut parked = store.parked_by_customer(key.workspace_id, &key.customer_external_id).await?;
     parked.retain(|lead| same(&lead.message));
-    let filter = BuriedFilter { workspace_id: Some(key.workspace_id), limit: GRAVES, ..BuriedFilter::default() };
-    let mut buried = store.buried_leads(&filter).await?;
+    let filter = BuriedFilter { workspace_id: Some(key.workspace_id), ..BuriedFilter::default() };
+    let mut buried = store.buried_leads(&filter, GRAVES).await?;
     buried.retain(|lead| same(&lead.message));
     Ok(Whereabouts { ended: store.leads_by_key(key).await?, parked, buried, replay_of: None })
 }

@@ -1,23 +1,32 @@
-//! The command line: servers, administration, questions to the books, and leads out of files.
+//! The command line: servers, administration, looking after them, questions to the books, and leads out of files.
 //!
 //! Enters: arguments, configuration, environment. Leaves: a result on standard output, or one line on
 //! standard error, and an exit code: 0 done, 1 failed, 2 stopped with something dropped (clap's own
-//! usage errors are 2 as well); of `import` also 3 some lines refused, 130 interrupted.
+//! usage errors are 2 as well); of commands that work through many also 3 some refused, 130 interrupted.
 //!
-//! **Invariant:** clap stands in this room only, and only `out.rs` prints.
+//! **Invariant:** clap stands in this room only, and only `out.rs` and the screen of `top` print.
 
 pub mod args;
 pub mod error;
 pub mod out;
 mod open;
+mod moment;
+mod progress;
 mod serve;
 mod check;
+mod health;
 mod admin;
+mod management;
+mod queues;
+mod doctor;
+pub mod top;
+mod prune;
 mod lead;
 mod buried;
 pub mod ledger;
 mod demo;
 mod import;
+mod manual;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +35,7 @@ use clap::Parser;
 use tokio::runtime::Builder;
 
 use crate::app::Role;
+use crate::config::Config;
 use args::{Cli, Command};
 use error::CliError;
 use out::{Out, complain};
@@ -37,7 +47,12 @@ const LAST_THREADS: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
+    // A question that is asked every few seconds: threads would cost more than the answer.
+    let mut builder = match cli.command {
+        Command::Health(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("no threads: {error}"));
@@ -69,28 +84,36 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         Command::All => return Box::pin(serve::serve(Role::All, file)).await,
         Command::Import(args) => return Box::pin(import::import(args, out)).await,
         Command::Check { show } => return check::check(file, show, out).map(|()| 0),
+        Command::Health(args) => return health::health(file, &args, out).await,
+        Command::Doctor(args) => return Box::pin(doctor::doctor(file, args, out)).await,
+        Command::Completions { shell } => return manual::completions(shell, out).map(|()| 0),
+        Command::Man => return manual::man(out).map(|()| 0),
         _ => {}
     }
     let config = open::quiet_config(file)?;
-    if let Command::Migrate = cli.command {
-        return admin::migrate(&config, out).await.map(|()| 0);
-    }
-    let store = open::store(&config).await?;
     match cli.command {
+        Command::Migrate => return admin::migrate(&config, out).await.map(|()| 0),
+        Command::Queues(args) => return Box::pin(queues::queues(&config, args, out)).await,
+        Command::Top(args) => return Box::pin(top::top(&config, args, out)).await,
+        command => Box::pin(with_store(&config, command, out)).await,
+    }
+}
+
+/// The commands that work on tables.
+async fn with_store(config: &Config, command: Command, out: Out) -> Result<u8, CliError> {
+    let store = open::store(config).await?;
+    match command {
         Command::Workspace(command) => admin::workspace(&store, command, out).await?,
         Command::Domain(command) => admin::domain(&store, command, out).await?,
         Command::Key(command) => admin::key(&store, command, out).await?,
         Command::Link(command) => admin::link(&store, command, out).await?,
         Command::Lead(args::LeadCommand::Show(args)) => lead::show(&store, args, out).await?,
-        Command::Buried(command) => Box::pin(buried::buried(&config, &store, command, out)).await?,
+        Command::Buried(command) => return Box::pin(buried::buried(config, &store, command, out)).await,
+        Command::Prune(command) => return Box::pin(prune::prune(&store, command, out)).await,
         Command::Ledger(args) => return Box::pin(ledger::ledger(&store, args, out)).await,
         Command::Demo(args) => return Box::pin(demo::demo(&store, args, out)).await,
-        Command::Api
-        | Command::Worker
-        | Command::All
-        | Command::Migrate
-        | Command::Import(_)
-        | Command::Check { .. } => {}
+        // Those that need no tables have been served.
+        _ => {}
     }
     Ok(0)
 }

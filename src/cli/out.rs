@@ -40,6 +40,16 @@ impl Out {
         out.flush()
     }
 
+    /// A document that is the same under `--json`: a script, a manual page.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub fn document(self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
     /// A table for people: columns as wide as their widest cell, numbers to the right.
     ///
     /// # Errors

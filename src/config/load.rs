@@ -44,6 +44,18 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`] naming the key or the relation.
 pub fn load(file: Option<&Path>) -> Result<Config, LoadError> {
+    checked(&layers(file))
+}
+
+/// Reads the configuration without insisting on its relations; for those who look at everything that is wrong.
+///
+/// # Errors
+/// [`LoadError::Layer`].
+pub fn load_unchecked(file: Option<&Path>) -> Result<Config, LoadError> {
+    Ok(layers(file).extract().map_err(Box::new)?)
+}
+
+fn layers(file: Option<&Path>) -> Figment {
     let mut layers = Figment::from(Toml::string(DEFAULT));
     if let Some(path) = file {
         layers = layers.merge(Toml::file_exact(path));
@@ -57,7 +69,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, LoadError> {
     if Env::var(SAMPLER_ARG).is_some_and(|ratio| !ratio.is_empty()) {
         layers = layers.merge(Env::raw().only(&[SAMPLER_ARG]).map(|_| "telemetry.sample_ratio".into()));
     }
-    checked(&layers.merge(Env::prefixed("LEADLINE__").split("__")))
+    layers.merge(Env::prefixed("LEADLINE__").split("__"))
 }
 
 /// Reads and checks one text over the defaults, without file and environment.
@@ -86,7 +98,8 @@ mod tests {
 
     #[test]
     fn every_shipped_file_is_a_valid_configuration() {
-        for file in ["config/test.toml", "config/production.toml"] {
+        let shipped = ["deploy/kubernetes/base/leadline.toml", "deploy/kubernetes/overlays/production/leadline.toml"];
+        for file in ["config/test.toml", "config/production.toml"].into_iter().chain(shipped) {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
             assert!(load(Some(&path)).is_ok(), "{file}: {:?}", load(Some(&path)).err());
         }

@@ -9,7 +9,7 @@ mod load;
 mod rooms;
 mod relations;
 
-pub use load::{LoadError, api_key, load, read};
+pub use load::{LoadError, api_key, load, load_unchecked, read};
 pub use relations::violations;
 pub use rooms::{Broker, Http, Intake, Lifecycle, LogFormat, Reply, Store, Telemetry, Worker};
 

@@ -51,9 +51,19 @@ pub fn read(prefix: &str, text: &str) -> Option<Uuid> {
 #[must_use]
 pub fn click_id(millis: u64) -> String {
     let mut rng = rand::rng();
-    let time = (0..7).rev().map(|n| digit(BASE62, u128::from(millis / 62_u64.pow(n)) % 62));
+    let time = time(millis);
     let random = (0..9).map(|_| digit(BASE62, u128::from(rng.random_range(0..62_u8))));
     time.chain(random).collect()
+}
+
+/// What every click id of this moment in milliseconds since 1970, and of later ones, is not below.
+#[must_use]
+pub fn click_floor(millis: u64) -> String {
+    time(millis).collect()
+}
+
+fn time(millis: u64) -> impl Iterator<Item = char> {
+    (0..7).rev().map(move |n| digit(BASE62, u128::from(millis / 62_u64.pow(n)) % 62))
 }
 
 /// `n` random characters of `[0-9A-Za-z]`, from the operating system's seeded generator.
@@ -95,5 +105,8 @@ mod tests {
         let ids: Vec<String> = moments.iter().map(|ms| click_id(*ms)).collect();
         assert!(ids.iter().all(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_alphanumeric())));
         assert!(ids.is_sorted());
+        for (millis, id) in moments.iter().zip(&ids) {
+            assert!(click_floor(*millis) < *id && click_floor(millis + 1) > *id, "{id}");
+        }
     }
 }

@@ -71,6 +71,17 @@ impl StoreError {
         }
     }
 
+    /// What `PostgreSQL` calls it: its SQLSTATE, if it answered at all.
+    #[must_use]
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Self::Away(source) | Self::Refused { source, .. } | Self::Conflict { source, .. } => {
+                Some(source.as_database_error()?.code()?.into_owned())
+            }
+            Self::Untrusted { .. } | Self::Setting(_) | Self::Silent(_) | Self::ReadOnly => None,
+        }
+    }
+
     /// Whether the row, not the world, is at fault.
     #[must_use]
     pub fn condemns(&self) -> bool {

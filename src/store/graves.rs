@@ -1,4 +1,4 @@
-//! What was buried: listing it, looking at it, replaying it, throwing it away.
+//! What was buried: listing it, looking at it, replaying one or many, throwing one away.
 //!
 //! A replay first stores the id under which it will be published, in one committed statement; whoever
 //! repeats it gets the same id again, so publishing twice makes copies of one lead, not two leads.
@@ -33,36 +33,76 @@ pub struct BuriedLead {
     pub replayed_at: Option<DateTime<Utc>>,
 }
 
-/// Which graves to list, newest first.
+/// Which graves.
 #[derive(Debug, Clone, Default)]
 pub struct BuriedFilter {
     /// Only reasons that contain this text, whatever its case.
     pub reason: Option<String>,
     /// Only this tenant's.
     pub workspace_id: Option<Uuid>,
+    /// Only those buried since then.
+    pub since: Option<DateTime<Utc>>,
+    /// Only those buried before then.
+    pub until: Option<DateTime<Utc>>,
     /// Only those not replayed yet.
     pub waiting: bool,
-    /// At most this many.
-    pub limit: i64,
 }
 
 impl Store {
-    /// Lists graves, newest first.
+    /// Lists up to `most` graves, newest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn buried_leads(&self, filter: &BuriedFilter) -> Result<Vec<BuriedLead>, StoreError> {
+    pub async fn buried_leads(&self, filter: &BuriedFilter, most: i64) -> Result<Vec<BuriedLead>, StoreError> {
         let graves = sqlx::query_as!(
             BuriedLead,
             "SELECT id, identity, workspace_id, lead_id, reason, message, buried_at, replayed_as, replayed_at
              FROM buried_leads
              WHERE ($1::text IS NULL OR strpos(lower(reason), lower($1)) > 0)
                AND ($2::uuid IS NULL OR workspace_id = $2) AND (NOT $3 OR replayed_as IS NULL)
-             ORDER BY buried_at DESC, id DESC LIMIT $4",
+               AND ($4::timestamptz IS NULL OR buried_at >= $4) AND ($5::timestamptz IS NULL OR buried_at < $5)
+             ORDER BY buried_at DESC, id DESC LIMIT $6",
             filter.reason,
             filter.workspace_id,
             filter.waiting,
-            filter.limit
+            filter.since,
+            filter.until,
+            most
+        )
+        .fetch_all(&self.pool())
+        .await;
+        self.noted(graves)
+    }
+
+    /// Up to `most` graves without a replay that has ended, in the order of their ids, after the given one. A replay
+    /// that is parked is under way; one that is in a queue cannot be told from one that was never published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unended_graves(
+        &self,
+        filter: &BuriedFilter,
+        after: Uuid,
+        most: i64,
+    ) -> Result<Vec<BuriedLead>, StoreError> {
+        let graves = sqlx::query_as!(
+            BuriedLead,
+            "SELECT id, identity, workspace_id, lead_id, reason, message, buried_at, replayed_as, replayed_at
+             FROM buried_leads b
+             WHERE ($1::text IS NULL OR strpos(lower(reason), lower($1)) > 0)
+               AND ($2::uuid IS NULL OR workspace_id = $2) AND (NOT $3 OR replayed_as IS NULL)
+               AND ($4::timestamptz IS NULL OR buried_at >= $4) AND ($5::timestamptz IS NULL OR buried_at < $5)
+               AND id > $6 AND NOT EXISTS (SELECT FROM leads l WHERE l.id = b.replayed_as)
+               AND NOT EXISTS (SELECT FROM parked_leads p WHERE p.id = b.replayed_as)
+               AND NOT EXISTS (SELECT FROM buried_leads again WHERE again.lead_id = b.replayed_as)
+             ORDER BY id LIMIT $7",
+            filter.reason,
+            filter.workspace_id,
+            filter.waiting,
+            filter.since,
+            filter.until,
+            after,
+            most
         )
         .fetch_all(&self.pool())
         .await;
@@ -97,22 +137,24 @@ impl Store {
         self.noted(grave)
     }
 
-    /// Chooses the lead id a grave is replayed under: the one given, or the one chosen earlier.
-    /// Committed when this returns. `None` when there is no such grave (any more).
+    /// Chooses the lead ids under which graves are replayed: those given, or those chosen earlier. Committed when this
+    /// returns. Pairs of grave and lead; a grave that was discarded meanwhile is missing.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn choose_replay(&self, id: Uuid, lead_id: Uuid) -> Result<Option<Uuid>, StoreError> {
-        let chosen = sqlx::query_scalar!(
-            r#"UPDATE buried_leads
-               SET replayed_as = coalesce(replayed_as, $2), replayed_at = coalesce(replayed_at, now())
-               WHERE id = $1 RETURNING replayed_as AS "replayed_as!""#,
-            id,
-            lead_id
+    pub async fn choose_replays(&self, choices: &[(Uuid, Uuid)]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+        let (graves, leads): (Vec<Uuid>, Vec<Uuid>) = choices.iter().copied().unzip();
+        let chosen = sqlx::query!(
+            r#"UPDATE buried_leads b
+               SET replayed_as = coalesce(b.replayed_as, u.lead), replayed_at = coalesce(b.replayed_at, now())
+               FROM unnest($1::uuid[], $2::uuid[]) AS u (grave, lead)
+               WHERE b.id = u.grave RETURNING b.id, b.replayed_as AS "replayed_as!""#,
+            &graves,
+            &leads
         )
-        .fetch_optional(&self.pool())
+        .fetch_all(&self.pool())
         .await;
-        self.noted(chosen)
+        Ok(self.noted(chosen)?.into_iter().map(|row| (row.id, row.replayed_as)).collect())
     }
 
     /// Deletes a grave, bytes and all; whether there was one.

@@ -29,18 +29,24 @@ mod customers;
 mod ledger;
 mod lookup;
 mod graves;
+mod behind;
+mod prune;
+mod examine;
 
 pub use arrivals::{Arrival, Click, CustomerKey};
+pub use behind::Behind;
 pub use buried::{Grave, identity};
 pub use endings::{Ended, Known};
 pub use error::StoreError;
+pub use examine::{Clock, Facts, NEEDED, Server, Setting, examinees};
 pub use graves::{BuriedFilter, BuriedLead};
 pub use leads::NewLead;
 pub use ledger::{CounterFault, EndingCount, LedgerRow, PlacedRow, Span, UnderWay};
 pub use lookup::{FoundLead, ParkedLead};
-pub use migrate::{MigrateError, SchemaState, migrate, schema_state};
+pub use migrate::{Flaw, MigrateError, SchemaState, migrate, schema_state};
 pub use parked::{NewParked, Woken};
 pub use pool::Store;
+pub use prune::{OldClicks, OldGraves, Pruned};
 pub use resolve::{Found, FoundCustomer, FoundLink, Question};
 pub use write::Tx;
 

@@ -253,7 +253,7 @@ impl Store {
 }
 
 /// What every connection of ours asks of the server.
-fn dressed(server: PgConnectOptions, config: &config::Store, name: &str) -> PgConnectOptions {
+pub(super) fn dressed(server: PgConnectOptions, config: &config::Store, name: &str) -> PgConnectOptions {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     server.application_name(&format!("leadline-{name}")).options([
         ("statement_timeout", milliseconds(config.statement_timeout).as_str()),

@@ -43,6 +43,11 @@ impl Servers {
         self.list.get(place).cloned().unwrap_or_default()
     }
 
+    /// How to connect to each.
+    pub(super) fn all(&self) -> impl Iterator<Item = &PgConnectOptions> {
+        self.list.iter()
+    }
+
     /// Whether there is a choice.
     pub(super) fn are_several(&self) -> bool {
         self.list.len() > 1

@@ -222,6 +222,18 @@ impl World {
         self.client.send(&self.tenants[0], &self.probe(mode)).await
     }
 
+    /// Brings a new customer with a deferred lead, and sends the follow-up: one that no batch of new leads takes with it.
+    pub(crate) async fn follow_up(&self) -> u16 {
+        let first = self.probe(Mode::Deferred);
+        match self.client.send(&self.tenants[0], &first).await {
+            200 => {
+                let then = Wish { mode: Mode::Async, click: None, kind: Kind::After, ..first };
+                self.client.send(&self.tenants[0], &then).await
+            }
+            status => status,
+        }
+    }
+
     fn probe(&self, mode: Mode) -> Wish {
         Wish {
             customer: format!("probe-{:016x}", rand::random::<u64>()),

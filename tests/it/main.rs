@@ -40,6 +40,10 @@ mod processes;
 #[cfg(test)]
 mod rolling;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod http_setup;
 #[cfg(test)]
 mod links;

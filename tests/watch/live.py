@@ -68,8 +68,9 @@ class Prometheus:
     def __init__(self, folder, target):
         config = (HERE / "prometheus.yml").read_text()
         config = re.sub(r"_interval: \w+", "_interval: 1s", config)
-        config, targets = re.subn(r"(?m)^( *- targets: )\[.*\]$", rf"\g<1>['{target}']", config)
-        assert targets == 1, "prometheus.yml no longer has one line of targets"
+        config, found = re.subn(r"(?m)^    dns_sd_configs:\n.*$", f"    static_configs:\n      - targets: ['{target}']", config)
+        assert found == 1, "prometheus.yml no longer finds Leadline by one line of names"
+        config = config.partition("  - job_name: rabbitmq\n")[0]
         (folder / "prometheus.yml").write_text(config)
         for name in RULES:
             # Leadline has just begun: what is evaluated once a minute is evaluated at once.

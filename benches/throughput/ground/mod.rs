@@ -13,7 +13,7 @@ mod seeds;
 
 pub(crate) use queues::{Queues, SHARDS, WAIT};
 pub(crate) use scratch::Scratch;
-pub(crate) use seeds::{Seeds, folder};
+pub(crate) use seeds::{Seeds, folder, folder_of};
 
 use crate::Outcome;
 use crate::args::Args;

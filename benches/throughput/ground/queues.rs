@@ -113,6 +113,17 @@ impl Queues {
         Ok(consumer.await?)
     }
 
+    /// Messages that are ready in the shards; those handed out and not settled yet are not among them.
+    pub(crate) async fn depth(&self, channel: &Channel) -> Outcome<u32> {
+        let mut messages = 0;
+        for key in SHARDS {
+            let options = QueueDeclareOptions::durable().passive();
+            let queue = channel.queue_declare(self.queue(key).into(), options, FieldTable::default()).await?;
+            messages += queue.message_count();
+        }
+        Ok(messages)
+    }
+
     /// Empties the shards.
     pub(crate) async fn purge(&self) -> Outcome<()> {
         let connection = self.connect().await?;

@@ -5,7 +5,9 @@
 //!
 //! **Invariant:** only databases created here are ever emptied or dropped.
 
-use chrono::Utc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use leadline::lead::id;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -102,6 +104,26 @@ impl Scratch {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// Lets every commit on connections made from now on wait so long (at most 100 ms) before it is written to disk, as it
+    /// would for a standby far away; commits that come meanwhile are written with it. Takes a role that may set that.
+    pub(crate) async fn delay_commits(&self, delay: Duration) -> Outcome<()> {
+        for (setting, value) in [("commit_delay", delay.as_micros()), ("commit_siblings", 0)] {
+            let set = format!("ALTER DATABASE {} SET {setting} = {value}", self.name);
+            let set = sqlx::query(AssertSqlSafe(set)).execute(&self.pool).await;
+            set.map_err(|error| format!("PostgreSQL's {setting} cannot be set: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Of every lead, when it was accepted and when the transaction began that gave its ending, in seconds since then.
+    pub(crate) async fn course(&self, since: DateTime<Utc>) -> Outcome<Vec<(f64, f64)>> {
+        let rows = sqlx::query_as(
+            "SELECT extract(epoch FROM accepted_at - $1)::float8, extract(epoch FROM recorded_at - $1)::float8
+            FROM leads ORDER BY accepted_at",
+        );
+        Ok(rows.bind(since).fetch_all(&self.pool).await?)
     }
 
     /// Removes all leads and customers, and brings the counters back to zero.

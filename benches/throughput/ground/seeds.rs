@@ -32,7 +32,12 @@ pub(crate) struct Seeds {
 
 /// Where the run's files go: diary, log, figures.
 pub(crate) fn folder() -> Outcome<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+    folder_of("bench")
+}
+
+/// A folder under `target`.
+pub(crate) fn folder_of(name: &str) -> Outcome<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name);
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
 }

@@ -2,7 +2,7 @@
 //!
 //! Enters: notes. Leaves: one line of `lead::diary` per lead sent; one customer per line in the other file.
 //!
-//! **Invariant:** lines are only appended; whoever empties the tables empties these files.
+//! **Invariant:** lines are only appended, whole; whoever empties the tables empties these files.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -59,8 +59,11 @@ pub(super) fn deferred(job: &Job) -> Outcome<Vec<u128>> {
     Ok(customers.collect::<Result<_, _>>()?)
 }
 
+/// A generator has the file to itself until it is done: several may write the same diary.
 fn open(path: &str) -> Outcome<BufWriter<File>> {
-    Ok(BufWriter::new(File::options().append(true).create(true).open(path)?))
+    let file = File::options().append(true).create(true).open(path)?;
+    file.lock()?;
+    Ok(BufWriter::new(file))
 }
 
 fn some(text: &str) -> Option<&str> {

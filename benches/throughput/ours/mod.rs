@@ -4,7 +4,8 @@
 //! Enters: how many processes of which kind. Leaves: a running Leadline, its books, its memory. What is
 //! measured on it stands in `stretch`, what its processes say of themselves in `scrape`.
 //!
-//! **Invariant:** the processes run as anybody would start them; only addresses, engines and a prefix are given.
+//! **Invariant:** the processes run as anybody would start them; only addresses, engines and a prefix are given, and settings
+//! only to workers that a part adds.
 
 mod scrape;
 mod stretch;
@@ -32,6 +33,8 @@ const SHOWN: usize = 30;
 pub(crate) enum Layout {
     /// `leadline all`.
     All,
+    /// One `leadline api`; workers are added by the part.
+    Api,
     /// So many of `leadline api`, and as many of `leadline worker`.
     Split(usize),
 }
@@ -45,6 +48,7 @@ pub(crate) struct Ours<'a> {
     amqp_url: String,
     addresses: Vec<String>,
     processes: Vec<Process>,
+    log: File,
 }
 
 #[derive(Debug)]
@@ -64,14 +68,15 @@ impl<'a> Ours<'a> {
             amqp_url: amqp_url.to_owned(),
             addresses: Vec::new(),
             processes: Vec::new(),
+            log: File::create(folder()?.join("leadline.log"))?,
         };
-        let log = File::create(folder()?.join("leadline.log"))?;
         match layout {
-            Layout::All => ours.spawn("all", &log)?,
+            Layout::All => ours.spawn("all", &[])?,
+            Layout::Api => ours.spawn("api", &[])?,
             Layout::Split(each) => {
                 for _ in 0..each {
-                    ours.spawn("api", &log)?;
-                    ours.spawn("worker", &log)?;
+                    ours.spawn("api", &[])?;
+                    ours.spawn("worker", &[])?;
                 }
             }
         }
@@ -79,15 +84,28 @@ impl<'a> Ours<'a> {
         Ok(ours)
     }
 
-    fn spawn(&mut self, name: &'static str, log: &File) -> Outcome<()> {
+    /// Starts one more worker, with settings of its own, and returns once it says it is ready.
+    pub(crate) async fn add_worker(&mut self, settings: &[(&str, String)]) -> Outcome<()> {
+        self.spawn("worker", settings)?;
+        self.ready().await
+    }
+
+    /// Asks the worker that came last to stop, as an orchestrator would, and waits for it.
+    pub(crate) async fn remove_worker(&mut self) -> Outcome<()> {
+        let last = self.processes.iter().rposition(|process| process.name == "worker");
+        stop(vec![self.processes.remove(last.ok_or("there is no worker to stop")?)]).await
+    }
+
+    fn spawn(&mut self, name: &'static str, settings: &[(&str, String)]) -> Outcome<()> {
         let (api, metrics) = (free_address()?, free_address()?);
         let mut command = self.command();
         command
             .arg(name)
             .env("LEADLINE__HTTP__LISTEN", api.to_string())
             .env("LEADLINE__HTTP__METRICS_LISTEN", metrics.to_string())
-            .stdout(log.try_clone()?)
-            .stderr(log.try_clone()?);
+            .envs(settings.iter().map(|(key, value)| (key, value)))
+            .stdout(self.log.try_clone()?)
+            .stderr(self.log.try_clone()?);
         self.processes.push(Process { name, child: Child(command.spawn()?), metrics });
         if name != "worker" {
             self.addresses.push(api.to_string());
@@ -166,23 +184,7 @@ impl<'a> Ours<'a> {
 
     /// Asks the processes to stop, as an orchestrator would, and waits for them.
     pub(crate) async fn stop(&mut self) -> Outcome<()> {
-        for Process { child, .. } in &self.processes {
-            Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status()?;
-        }
-        for Process { name, mut child, .. } in self.processes.drain(..) {
-            let until = Instant::now() + STOPPED_WITHIN;
-            while child.0.try_wait()?.is_none() {
-                if Instant::now() > until {
-                    return Err(format!("leadline {name} did not stop").into());
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            let status = child.0.wait()?;
-            if !status.success() {
-                return Err(format!("leadline {name} stopped with {status}").into());
-            }
-        }
-        Ok(())
+        stop(std::mem::take(&mut self.processes)).await
     }
 
     /// Every process whose CPU time counts.
@@ -191,6 +193,27 @@ impl<'a> Ours<'a> {
         let ours = ours.map(|process| (format!("leadline {}", process.name), Watched::One(process.child.0.id())));
         ours.chain(self.engines.watched()).collect()
     }
+}
+
+/// SIGTERM to all of them; fails unless each exits with 0 in time.
+async fn stop(processes: Vec<Process>) -> Outcome<()> {
+    for Process { child, .. } in &processes {
+        Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status()?;
+    }
+    for Process { name, mut child, .. } in processes {
+        let until = Instant::now() + STOPPED_WITHIN;
+        while child.0.try_wait()?.is_none() {
+            if Instant::now() > until {
+                return Err(format!("leadline {name} did not stop").into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let status = child.0.wait()?;
+        if !status.success() {
+            return Err(format!("leadline {name} stopped with {status}").into());
+        }
+    }
+    Ok(())
 }
 
 fn free_address() -> Outcome<SocketAddr> {

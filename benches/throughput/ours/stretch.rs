@@ -97,7 +97,7 @@ impl Ours<'_> {
 
     /// Counts rows until there are as many as leads were accepted. It counts seldom while many are missing, so that the
     /// counting costs next to nothing.
-    async fn all_rows(&self, since: Uuid, accepted: u64, began: SystemTime) -> Outcome<u64> {
+    pub(crate) async fn all_rows(&self, since: Uuid, accepted: u64, began: SystemTime) -> Outcome<u64> {
         let until = Instant::now() + DRAINED_WITHIN;
         loop {
             let rows = self.scratch.ended(since).await?;

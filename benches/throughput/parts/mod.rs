@@ -10,6 +10,7 @@ mod peer;
 mod scale_links;
 mod scale_processes;
 mod scale_rows;
+mod scale_workers;
 mod stretches;
 mod tenants;
 mod whole;
@@ -41,6 +42,7 @@ async fn part(args: &Args, ground: &Ground) -> Outcome<bool> {
         Some(Part::ScaleRows) => Box::pin(scale_rows::run(args, ground)).await,
         Some(Part::ScaleLinks) => Box::pin(scale_links::run(args, ground)).await,
         Some(Part::ScaleProcesses) => Box::pin(scale_processes::run(args, ground)).await,
+        Some(Part::ScaleWorkers) => Box::pin(scale_workers::run(args, ground)).await,
         Some(Part::Batch) => Box::pin(batch::run(args, ground)).await,
         None | Some(Part::H | Part::P | Part::C | Part::Ours | Part::Wait) => Box::pin(whole::run(args, ground)).await,
     }

@@ -5,7 +5,7 @@
 //! **Invariant:** no stretch's rows go before the ledger has seen its diary.
 
 use crate::Outcome;
-use crate::load::{Job, Traffic};
+use crate::load::{Job, Load, Traffic};
 use crate::ours::{Ours, Stretch};
 use crate::targets::Line;
 
@@ -27,11 +27,16 @@ impl Tally {
     /// Runs a job, and notes what was not answered 200.
     pub(super) async fn run(&mut self, ours: &Ours<'_>, job: &Job) -> Outcome<Stretch> {
         let stretch = ours.measure(job).await?;
-        self.requests += stretch.load.sent();
-        if let Some(trouble) = stretch.load.trouble() {
-            self.troubles.push(format!("{}: {trouble}", job.traffic.name()));
-        }
+        self.note(job.traffic, &stretch.load);
         Ok(stretch)
+    }
+
+    /// Notes what was sent, and what of it was not answered 200.
+    pub(super) fn note(&mut self, traffic: Traffic, load: &Load) {
+        self.requests += load.sent();
+        if let Some(trouble) = load.trouble() {
+            self.troubles.push(format!("{}: {trouble}", traffic.name()));
+        }
     }
 
     /// Holds everything since the tables were emptied against the diary.

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 pub(crate) use figures::{Cell, Figures, How};
 pub(crate) use json::cell as cell_json;
-pub(crate) use plots::workers as plot_workers;
+pub(crate) use plots::{Panel, over_time as plot_over_time, workers as plot_workers};
 pub(crate) use table::{Costs, print as print_cells};
 
 use crate::Outcome;
 use crate::args::Args;
-use crate::ground::folder;
+use crate::ground::folder_of;
 use crate::load::Traffic;
 use crate::stats::{largest, median};
 use crate::targets::{self, Line, verdict};
@@ -54,7 +54,12 @@ fn judged(figures: &Figures) -> Vec<Line> {
 }
 
 /// Writes a part's figures, with what they were measured on, to `target/bench/NAME.json`.
-pub(crate) fn save(name: &str, args: &Args, mut figures: Value) -> Outcome<()> {
+pub(crate) fn save(name: &str, args: &Args, figures: Value) -> Outcome<()> {
+    save_in("bench", name, args, figures)
+}
+
+/// The same, to another folder under `target`.
+pub(crate) fn save_in(place: &str, name: &str, args: &Args, mut figures: Value) -> Outcome<()> {
     if let Some(object) = figures.as_object_mut() {
         object.insert("rounds".to_owned(), json!(args.rounds()));
         object.insert("seconds".to_owned(), json!(args.seconds()));
@@ -64,8 +69,8 @@ pub(crate) fn save(name: &str, args: &Args, mut figures: Value) -> Outcome<()> {
         object.insert("date".to_owned(), json!(date));
         object.insert("commit".to_owned(), json!(commit()));
     }
-    std::fs::write(folder()?.join(format!("{name}.json")), serde_json::to_string_pretty(&figures)? + "\n")?;
-    println!("\nfigures: target/bench/{name}.json");
+    std::fs::write(folder_of(place)?.join(format!("{name}.json")), serde_json::to_string_pretty(&figures)? + "\n")?;
+    println!("\nfigures: target/{place}/{name}.json");
     Ok(())
 }
 

@@ -1,13 +1,15 @@
-//! Two plots, as SVG: latency against rate, and leads recorded per second against number of workers.
+//! Three plots, as SVG: latency against rate, leads recorded per second against number of workers, anything against time.
 //!
-//! Enters: cells of open loops; one series per number of workers. Leaves: files in `target/bench`.
+//! Enters: cells of open loops; one series per number of workers; panels of lines. Leaves: files under `target`.
 //!
 //! **Invariant:** a point is a figure that was measured; nothing is drawn through what is missing.
+
+use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::{
     BLACK, ChartBuilder, Circle, DrawingArea, ErrorBar, IntoDrawingArea, IntoLogRange, LineSeries, RGBColor,
-    SVGBackend, SeriesLabelPosition, WHITE,
+    SVGBackend, SeriesLabelPosition, Text, WHITE,
 };
 use plotters::style::Color;
 
@@ -89,4 +91,47 @@ pub(crate) fn workers(series: &[(usize, Vec<f64>)]) -> Outcome<()> {
         ErrorBar::new_vertical(*workers, low, median(rates), high, colour.filled(), 10)
     }))?;
     Ok(root.present()?)
+}
+
+/// What is drawn against the same seconds as its neighbours.
+#[derive(Debug)]
+pub(crate) struct Panel<'a> {
+    /// What the numbers are.
+    pub(crate) what: &'a str,
+    /// At most as many lines as there are colours, each with its name.
+    pub(crate) lines: Vec<(&'a str, Vec<(f64, f64)>)>,
+}
+
+/// Panels one below the other, and in each of them what happened, at the second when it did.
+pub(crate) fn over_time(path: &Path, title: &str, panels: &[Panel<'_>], events: &[(f64, String)]) -> Outcome<()> {
+    let height = 300 * u32::try_from(panels.len())?;
+    let root = SVGBackend::new(path, (1100, height)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let root = root.titled(title, FONT)?;
+    let seconds = panels.iter().flat_map(|panel| &panel.lines).flat_map(|(_, line)| line).map(|(at, _)| *at);
+    let last = largest(seconds);
+    for (area, panel) in root.split_evenly((panels.len(), 1)).iter().zip(panels) {
+        panel_of(area, panel, last, events)?;
+    }
+    Ok(root.present()?)
+}
+
+fn panel_of(area: &Area<'_>, panel: &Panel<'_>, last: f64, events: &[(f64, String)]) -> Outcome<()> {
+    let most = largest(panel.lines.iter().flat_map(|(_, line)| line).map(|(_, figure)| *figure));
+    let top = (1.2 * most).max(0.1);
+    let mut chart = ChartBuilder::on(area);
+    let chart = chart.margin(10).x_label_area_size(40).y_label_area_size(70);
+    let mut chart = chart.build_cartesian_2d(0.0..last, 0.0..top)?;
+    chart.configure_mesh().x_desc("seconds").y_desc(panel.what).draw()?;
+    for (at, what) in events {
+        chart.draw_series(LineSeries::new([(*at, 0.0), (*at, top)], BLACK.mix(0.4)))?;
+        chart.draw_series([Text::new(what.clone(), (*at, top), FONT)])?;
+    }
+    for ((label, line), colour) in panel.lines.iter().zip(COLOURS) {
+        let drawn = chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
+        drawn.label(*label).legend(move |at| Circle::new(at, 4, colour.filled()));
+    }
+    let legend = &mut chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperRight).border_style(BLACK).background_style(WHITE.mix(0.8)).draw()?;
+    Ok(())
 }

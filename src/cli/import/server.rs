@@ -16,7 +16,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::super::error::CliError;
+use super::super::error::{CliError, cause};
 use super::line::{Refusal, Verdict};
 
 /// Longer than a server takes for a batch, whatever happens to its engines.
@@ -88,7 +88,7 @@ impl Server {
         match request.header(CONTENT_TYPE, "application/json").body(body).send().await {
             Ok(response) => self.read(response, leads.len()).await,
             Err(error) if error.is_builder() => Err(CliError::Http(self.url.clone(), error)),
-            Err(error) => Ok(Word::Later(Duration::ZERO, cause(&error))),
+            Err(error) => Ok(Word::Later(Duration::ZERO, unanswered(&error))),
         }
     }
 
@@ -96,7 +96,7 @@ impl Server {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = match response.bytes().await {
             Ok(body) => body,
-            Err(error) => return Ok(Word::Later(Duration::ZERO, cause(&error))),
+            Err(error) => return Ok(Word::Later(Duration::ZERO, unanswered(&error))),
         };
         let said = || format!("{} answered {status}: {}", self.url, message(&body));
         let pause = Duration::from_secs(number(&headers, "retry-after").unwrap_or(0)).min(ASKED_MAX);
@@ -141,11 +141,6 @@ fn message(body: &[u8]) -> String {
     said.map_or_else(|| String::from_utf8_lossy(body).chars().take(200).collect(), str::to_owned)
 }
 
-/// The innermost reason; what stands around it says that there was no answer.
-fn cause(error: &reqwest::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    format!("no answer: {inner}")
+fn unanswered(error: &reqwest::Error) -> String {
+    format!("no answer: {}", cause(error))
 }

@@ -94,7 +94,14 @@ async fn holding(world: &World, span: &mut Span, mode: Mode, place: &'static str
     };
     let leads = async {
         while !over.load(Ordering::Relaxed) {
-            join_all((0..8).map(|_| world.lead(mode))).await;
+            join_all((0..8).map(|n| async move {
+                match mode {
+                    // A batch of new leads alone is one statement, in which nobody can be killed.
+                    Mode::Async if n % 2 == 0 => world.follow_up().await,
+                    _ => world.lead(mode).await,
+                }
+            }))
+            .await;
         }
     };
     join(kills, leads).await.0?;

@@ -11,3 +11,4 @@ mod publishing;
 mod receiving;
 mod replies;
 mod topology;
+mod visit;

@@ -158,6 +158,11 @@ impl Books {
         .await;
     }
 
+    /// The database's name.
+    pub(super) fn name(&self) -> &str {
+        &self.database.name
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         std::env::temp_dir().join(format!("{}.ndjson", self.database.name))
     }

@@ -4,8 +4,16 @@
 //! **Invariant:** every offence here is planted by SQL, so the checker is tested and not the service.
 
 mod books;
+mod typed;
 mod diary;
 mod commands;
+mod health;
 mod replay;
 mod import;
 mod resume;
+mod doctor;
+mod queues;
+mod prune;
+mod top;
+mod manual;
+mod readme;

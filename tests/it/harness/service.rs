@@ -17,7 +17,8 @@ use super::eventually::{PATIENCE, eventually, holds};
 pub(crate) struct Service {
     /// The API's address; a worker's is that of its metrics.
     pub(crate) address: SocketAddr,
-    metrics: SocketAddr,
+    /// Where its metrics and probes listen.
+    pub(crate) metrics: SocketAddr,
     role: Role,
     stop: Stop,
     task: JoinHandle<Result<Vec<&'static str>, Ended>>,
@@ -85,7 +86,8 @@ impl Harness {
         in_hand
     }
 
-    async fn scrape(&self, service: &Service) -> String {
+    /// A process's metrics page.
+    pub(crate) async fn scrape(&self, service: &Service) -> String {
         let url = format!("http://{}/metrics", service.metrics);
         self.client().get(url).send().await.unwrap().text().await.unwrap()
     }

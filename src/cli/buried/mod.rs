@@ -1,24 +1,16 @@
 //! `buried …`: list, show, replay, discard what could not become a row.
 //!
-//! A replay first commits the new lead id to the grave, then publishes under it to the customer's shard.
-//! Nobody waits for its answer, so a follow-up among them may stay parked as long as one answered 200.
-//!
-//! **Invariant:** only what decodes as a lead message is ever published.
+//! **Invariant:** what is shown of a message cannot harm a terminal.
 
-use std::time::Duration;
+mod replay;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
-use crate::broker::{Address, Letter, PublishError, Publisher, Queue};
 use crate::config::Config;
-use crate::lead::{LeadMessage, id};
-use crate::lifecycle::{Health, Stop, Tasks};
+use crate::lead::id;
 use crate::store::{BuriedFilter, BuriedLead, Store};
-use crate::telemetry::Metrics;
 
-use super::args::BuriedCommand;
+use super::args::{BuriedCommand, BuriedWhich};
 use super::error::CliError;
 use super::open::workspace_id;
 use super::out::Out;
@@ -26,24 +18,22 @@ use super::out::Out;
 /// Prefix of a buried message's own id.
 pub(super) const PREFIX: &str = "buried_";
 
-/// Between attempts to publish while the connection is being made.
-const AGAIN: Duration = Duration::from_millis(100);
-
-/// `buried …`.
+/// `buried …`; returns the exit code.
 ///
 /// # Errors
 /// [`CliError`], also when there is no such grave or it cannot be replayed.
-pub(super) async fn buried(config: &Config, store: &Store, command: BuriedCommand, out: Out) -> Result<(), CliError> {
+pub(super) async fn buried(config: &Config, store: &Store, command: BuriedCommand, out: Out) -> Result<u8, CliError> {
     match command {
-        BuriedCommand::List { reason, workspace, waiting, limit } => {
-            let workspace_id = match workspace {
-                Some(name) => Some(workspace_id(store, &name).await?),
-                None => None,
-            };
-            list(store, &BuriedFilter { reason, workspace_id, waiting, limit: limit.into() }, out).await
+        BuriedCommand::List { which, waiting, limit } => {
+            let filter = filter(store, which, waiting).await?;
+            list(&store.buried_leads(&filter, limit.into()).await?, out)
         }
         BuriedCommand::Show { id } => show(&find(store, &id).await?, out),
-        BuriedCommand::Replay { id } => replay(config, store, &find(store, &id).await?, out).await,
+        BuriedCommand::Replay { id: Some(id), .. } => replay::one(config, store, &find(store, &id).await?, out).await,
+        BuriedCommand::Replay { id: None, which, dry_run, .. } => {
+            let filter = filter(store, which, false).await?;
+            replay::many(config, store, &filter, dry_run, out).await
+        }
         BuriedCommand::Discard { id, yes } => {
             let lead = find(store, &id).await?;
             if !yes {
@@ -52,9 +42,18 @@ pub(super) async fn buried(config: &Config, store: &Store, command: BuriedComman
             let gone = store.discard_buried(lead.id).await?;
             out.value(&json!({"id": id::show(PREFIX, lead.id), "discarded": gone}))?;
             out.line(&format!("{} is gone", id::show(PREFIX, lead.id)))?;
-            Ok(())
+            Ok(0)
         }
     }
+}
+
+async fn filter(store: &Store, which: BuriedWhich, waiting: bool) -> Result<BuriedFilter, CliError> {
+    let BuriedWhich { reason, workspace, since, until } = which;
+    let workspace_id = match workspace {
+        Some(name) => Some(workspace_id(store, &name).await?),
+        None => None,
+    };
+    Ok(BuriedFilter { reason, workspace_id, since, until, waiting })
 }
 
 async fn find(store: &Store, text: &str) -> Result<BuriedLead, CliError> {
@@ -67,8 +66,7 @@ async fn find(store: &Store, text: &str) -> Result<BuriedLead, CliError> {
         .ok_or_else(|| CliError::said(format!("nothing is buried under {text} (leadline buried list)")))
 }
 
-async fn list(store: &Store, filter: &BuriedFilter, out: Out) -> Result<(), CliError> {
-    let all = store.buried_leads(filter).await?;
+fn list(all: &[BuriedLead], out: Out) -> Result<u8, CliError> {
     out.value(&all.iter().map(json).collect())?;
     let rows: Vec<_> = all
         .iter()
@@ -84,10 +82,10 @@ async fn list(store: &Store, filter: &BuriedFilter, out: Out) -> Result<(), CliE
         })
         .collect();
     out.table(&["id", "lead", "buried", "replayed", "bytes", "reason"], &rows)?;
-    Ok(())
+    Ok(0)
 }
 
-fn show(lead: &BuriedLead, out: Out) -> Result<(), CliError> {
+fn show(lead: &BuriedLead, out: Out) -> Result<u8, CliError> {
     out.value(&json(lead))?;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let (form, text) = bytes(&lead.message);
@@ -102,51 +100,7 @@ fn show(lead: &BuriedLead, out: Out) -> Result<(), CliError> {
         ("replayed", or_dash(lead.replayed_at.map(|at| at.to_rfc3339()))),
         (form, text),
     ])?;
-    Ok(())
-}
-
-async fn replay(config: &Config, store: &Store, lead: &BuriedLead, out: Out) -> Result<(), CliError> {
-    let grave = id::show(PREFIX, lead.id);
-    let mut message = LeadMessage::decode(&lead.message)
-        .map_err(|error| CliError::said(format!("{grave} cannot be replayed: {error}")))?;
-    let chosen = store
-        .choose_replay(lead.id, Uuid::now_v7())
-        .await?
-        .ok_or_else(|| CliError::said(format!("{grave} was discarded meanwhile")))?;
-    message.id = chosen;
-    message.awaited = false;
-    // A replay is no part of what its first request did.
-    message.trace = None;
-    let body = message.encode().map_err(|error| CliError::said(error.to_string()))?;
-    publish(config, Queue::Shard(message.shard()), chosen, body).await?;
-    let shown = id::show(id::LEAD, chosen);
-    out.value(&json!({"id": grave, "replayedAs": shown}))?;
-    out.line(&format!("{grave} was published as {shown} (leadline lead show {shown})"))?;
-    Ok(())
-}
-
-/// Publishes one message over a connection of its own, and closes that.
-async fn publish(config: &Config, queue: Queue, id: Uuid, body: Vec<u8>) -> Result<(), CliError> {
-    let metrics = Metrics::new().map_err(|error| CliError::said(error.to_string()))?;
-    let stop = Stop::new();
-    let mut tasks = Tasks::new(stop.clone());
-    let publisher = Publisher::start(&config.broker, &Health::default(), &metrics, &mut tasks);
-    let patience = Instant::now() + config.broker.connect_timeout * 2;
-    let published = loop {
-        let letter = Letter { to: Address::Queue(queue), id, body: body.clone(), reply_to: None, trace: None };
-        match publisher.publish(letter).await {
-            Err(PublishError::Away) if Instant::now() < patience && !stop.is_asked() => sleep(AGAIN).await,
-            outcome => break outcome,
-        }
-    };
-    stop.ask();
-    publisher.close();
-    let joined = tokio::time::timeout(config.broker.rpc_timeout, tasks.join()).await;
-    match (published, joined) {
-        (Ok(()), _) => Ok(()),
-        (Err(_), Ok(Err(ended))) => Err(CliError::said(ended.to_string())),
-        (Err(error), _) => Err(error.into()),
-    }
+    Ok(0)
 }
 
 /// A buried message for machines.
