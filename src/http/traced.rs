@@ -79,7 +79,9 @@ mod tests {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         let mut map = HeaderMap::new();
-        headers.iter().map(pair).for_each(|(name, value)| drop(map.append(name, value)));
+        for (name, value) in headers.iter().map(pair) {
+            map.append(name, value);
+        }
         sent(&map)
     }
 

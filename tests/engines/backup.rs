@@ -241,7 +241,13 @@ async fn confirmed(url: &str) {
     let publisher = Publisher::start(&config, &Health::default(), &metrics, &mut tasks);
     eventually("a confirm", || {
         let body = b"a test".to_vec();
-        publisher.publish(Letter { to: Address::Queue(Queue::Shard(0)), id: Uuid::now_v7(), body, reply_to: None, trace: None })
+        publisher.publish(Letter {
+            to: Address::Queue(Queue::Shard(0)),
+            id: Uuid::now_v7(),
+            body,
+            reply_to: None,
+            trace: None,
+        })
     })
     .await;
     publisher.close();
