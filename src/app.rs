@@ -20,7 +20,7 @@ use crate::lifecycle::{Ended, Health, Stop, Tasks};
 use crate::record::Limits;
 use crate::reply::{Listener, Waiters};
 use crate::store::{SchemaState, Store, StoreError, schema_state};
-use crate::telemetry::{Metrics, MetricsError};
+use crate::telemetry::{Metrics, MetricsError, TraceError, Tracer};
 use crate::worker;
 
 /// How long the API's door stays shut for RabbitMQ to be reached; a handshake takes a few milliseconds.
@@ -38,6 +38,9 @@ pub enum StartError {
     /// The schema is older than this binary.
     #[error("the database schema is behind this binary: run `leadline migrate` first")]
     SchemaBehind,
+    /// Spans cannot be exported as configured.
+    #[error("traces: {0}")]
+    Traces(#[from] TraceError),
     /// A metric is declared badly.
     #[error("metrics: {0}")]
     Metrics(#[from] MetricsError),
@@ -94,6 +97,7 @@ struct Ground<'a> {
     config: &'a Config,
     health: Health,
     metrics: Metrics,
+    tracer: Tracer,
     publisher: Publisher,
     link: Link,
 }
@@ -107,9 +111,14 @@ impl App {
         let (metrics, health) = (Metrics::new()?, Health::default());
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), role.as_str()]).set(1);
         let [mut doors, mut lanes, mut ground] = [(); 3].map(|()| Tasks::new(Stop::new()));
+        let (tracer, exporter) = Tracer::start(&config.telemetry, role.as_str(), &metrics)?;
+        if let Some(exporter) = exporter {
+            let stop = ground.stop().clone();
+            ground.spawn("traces", async move { exporter.run(stop.asked()).await });
+        }
         let publisher = Publisher::start(&config.broker, &health, &metrics, &mut ground);
         let link = Link::start(&config.broker, &health, &metrics, &mut ground);
-        let shared = Ground { config, health: health.clone(), metrics, publisher: publisher.clone(), link };
+        let shared = Ground { config, health: health.clone(), metrics, tracer, publisher: publisher.clone(), link };
         let address = match role {
             Role::Worker => None,
             Role::Api | Role::All => Some(shared.api(&mut doors, &mut ground).await?),
@@ -171,7 +180,7 @@ impl App {
 
 impl Ground<'_> {
     async fn api(&self, doors: &mut Tasks, ground: &mut Tasks) -> Result<SocketAddr, StartError> {
-        let Self { config, health, metrics, publisher, link } = self;
+        let Self { config, health, metrics, tracer, publisher, link } = self;
         let store = self.store("api", config.store.api_connections, ground).await?;
         let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
         let listener = Listener::start(link, &waiters, metrics, ground);
@@ -179,11 +188,19 @@ impl Ground<'_> {
         drop(tokio::time::timeout(REACHED_WITHIN, publisher.ready()).await);
         let (publisher, metrics) = (publisher.clone(), metrics.clone());
         let limits = Limits { follow_up_wait: config.worker.follow_up_wait, park_max: config.worker.park_max };
-        let parts = Parts { store: store.clone(), limits, publisher, waiters, listener, metrics: metrics.clone() };
+        let parts = Parts {
+            store: store.clone(),
+            limits,
+            publisher,
+            waiters,
+            listener,
+            metrics: metrics.clone(),
+            tracer: tracer.clone(),
+        };
         let intake = Intake::start(parts, &config.intake, ground);
         let (socket, address) = listen(config.http.listen).await?;
         let stop = doors.stop().clone();
-        let front = http::Http::new(intake, store, &config.http, &config.store, health, &metrics);
+        let front = http::Http::new(intake, store, &config.http, &config.store, health, &metrics, tracer);
         doors.spawn("visitors", http::forget_visitors(front.clone(), stop.clone()));
         let (router, limits) = (http::router(front), config.http.clone());
         doors.spawn("http", async move { http::serve(socket, router, &limits, &metrics, stop).await });
@@ -193,7 +210,8 @@ impl Ground<'_> {
     async fn worker(&self, lanes: &mut Tasks, ground: &mut Tasks) -> Result<(), StartError> {
         let store = self.store("worker", worker::connections(&self.config.worker), ground).await?;
         let (link, publisher, metrics) = (self.link.clone(), self.publisher.clone(), self.metrics.clone());
-        let (bench, patience) = (worker::Bench { link, publisher, store, metrics }, self.config.intake.wait_timeout);
+        let bench = worker::Bench { link, publisher, store, metrics, tracer: self.tracer.clone() };
+        let patience = self.config.intake.wait_timeout;
         worker::start(&bench, &self.config.worker, patience, lanes, ground);
         Ok(())
     }

@@ -2,8 +2,9 @@
 # test, bench, scale and prepare: everything that checks or measures the sources.
 # Invariant: each leaves the engines as it found them, also when a step fails, and no step reads the terminal.
 
-# The places where a process can be told to die, for the chaos suite; one debug build serves all checks, no release has it.
-FAULTS=(--features faults)
+# The places where a process can be told to die, for the chaos suite, and the export of traces, for its tests; one debug build
+# serves all checks, no release has the former, and the latter only if it is asked for.
+FAULTS=(--features faults,otlp)
 LINT_DATABASE=leadline_lint     # made anew from the migrations for every check of the statements; holds no data
 
 # with_engines: start them for the life of this command.
@@ -67,10 +68,11 @@ cmd_test() {
     step "rules, alerts, dashboard, runbook" watch
     step "image, compose, Kubernetes, systemd" ship
     step "build" cargo_here build --locked "${FAULTS[@]}"
-    step "build without TLS" cargo_here check --locked --no-default-features
+    step "clippy of a build without TLS and traces" cargo_here clippy --locked --no-default-features -- -D warnings
     step "migrate an empty database" migrate_lint_database
     step "clippy, with every statement checked against that database" clippy_live
     step "docs" docs
+    step "the release before this one, to run beside it" build_upgrade_from
     if [ $# -gt 0 ]; then
         step "tests" tests "$@"
     else
@@ -120,7 +122,7 @@ same_statements() {
     fi
 }
 
-docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo_here doc --no-deps --locked "${FAULTS[@]}"; }
 
 # The suites that start a RabbitMQ of their own are told by LEADLINE_DEV_MQ_ROOT where it is, unless it is the machine's.
 tests() {

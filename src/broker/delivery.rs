@@ -14,6 +14,11 @@ use uuid::Uuid;
 
 use super::Queue;
 use super::pack::{self, unpack};
+use crate::lead::Trace;
+
+/// The headers of a traced message, named as W3C Trace Context names them.
+pub(super) const TRACE_PARENT: &str = "traceparent";
+pub(super) const TRACE_STATE: &str = "tracestate";
 
 /// One letter taken from a queue of the topology, unsettled.
 pub struct Delivery {
@@ -34,6 +39,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// Why the broker first gave it up (`x-first-death-reason`), in the dead queue.
     pub death: Option<String>,
+    /// Where it stands in a trace, as its headers say; those of a pack say nothing.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// One letter taken from the reply queue; nothing has to be settled.
@@ -58,6 +65,7 @@ impl Delivery {
             message_id: Some(id.to_string()),
             reply_to: whole.reply_to.clone(),
             death: whole.death.clone(),
+            trace: None,
             body: body.to_vec(),
             ..whole
         }));
@@ -75,6 +83,7 @@ impl Delivery {
             delivery_count: headers.and_then(delivery_count).unwrap_or(0),
             redelivered: from.redelivered,
             death: headers.and_then(death),
+            trace: headers.and_then(trace),
             body: from.data,
         }
     }
@@ -120,9 +129,18 @@ fn delivery_count(headers: &FieldTable) -> Option<u32> {
 }
 
 fn death(headers: &FieldTable) -> Option<String> {
-    match headers.inner().get("x-first-death-reason")? {
-        AMQPValue::LongString(reason) => Some(String::from_utf8_lossy(reason.as_bytes()).into_owned()),
-        AMQPValue::ShortString(reason) => Some(text(reason)),
+    words(headers, "x-first-death-reason")
+}
+
+fn trace(headers: &FieldTable) -> Option<Box<Trace>> {
+    let parent = words(headers, TRACE_PARENT)?;
+    Some(Box::new(Trace::new(parent, words(headers, TRACE_STATE).unwrap_or_default())))
+}
+
+fn words(headers: &FieldTable, name: &str) -> Option<String> {
+    match headers.inner().get(name)? {
+        AMQPValue::LongString(words) => Some(String::from_utf8_lossy(words.as_bytes()).into_owned()),
+        AMQPValue::ShortString(words) => Some(text(words)),
         _ => None,
     }
 }
@@ -167,8 +185,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_of_any_type_are_read_or_count_as_absent(count in value(), reason in value()) {
+        fn headers_of_any_type_are_read_or_count_as_absent(count in value(), reason in value(), parent in value()) {
             let mut headers = FieldTable::default();
+            headers.insert(TRACE_PARENT.into(), parent.clone());
             headers.insert("x-delivery-count".into(), count.clone());
             headers.insert("x-first-death-reason".into(), reason.clone());
             let expected = match count {
@@ -181,6 +200,7 @@ mod tests {
             };
             prop_assert_eq!(delivery_count(&headers), expected);
             prop_assert_eq!(death(&headers).is_some(), matches!(reason, AMQPValue::LongString(_)));
+            prop_assert_eq!(trace(&headers).is_some(), matches!(parent, AMQPValue::LongString(_)));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::Queue;
+use crate::lead::Trace;
 
 /// One message to publish.
 pub struct Letter {
@@ -18,6 +19,8 @@ pub struct Letter {
     pub body: Vec<u8>,
     /// The reply queue on which its sender waits, if anybody does.
     pub reply_to: Option<String>,
+    /// Where it stands in a trace: headers of a message that it alone makes. What travels in a pack says so in its bytes.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// Where a letter goes.

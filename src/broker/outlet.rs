@@ -20,15 +20,17 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Duration, Instant, interval};
 
+use super::delivery::{TRACE_PARENT, TRACE_STATE};
 use super::pack::{self, pack};
 use super::piles::{Lot, Piles};
 use super::session::Session;
 use super::{Address, BrokerError, Letter, PublishError, Queue, Topology};
+use crate::lead::Trace;
 use crate::lifecycle::fault;
 use crate::telemetry::Metrics;
 
@@ -259,6 +261,10 @@ async fn hand_over(
 fn properties(letter: &Letter, packed: bool) -> BasicProperties {
     let kind = if packed { pack::CONTENT_TYPE } else { "application/json" };
     let properties = BasicProperties::default().with_content_type(kind.into());
+    let properties = match &letter.trace {
+        Some(trace) if !packed => properties.with_headers(headers(trace)),
+        _ => properties,
+    };
     // A pack has no id of its own.
     let id = || ShortString::from(letter.id.as_hyphenated().to_string());
     match (&letter.to, packed) {
@@ -273,6 +279,16 @@ fn properties(letter: &Letter, packed: bool) -> BasicProperties {
             }
         }
     }
+}
+
+/// The headers by which tools other than ours find a message's trace.
+fn headers(trace: &Trace) -> FieldTable {
+    let mut headers = FieldTable::default();
+    headers.insert(TRACE_PARENT.into(), AMQPValue::LongString(trace.parent.as_str().into()));
+    if !trace.state.is_empty() {
+        headers.insert(TRACE_STATE.into(), AMQPValue::LongString(trace.state.as_str().into()));
+    }
+    headers
 }
 
 /// Exchange and routing key of every address.

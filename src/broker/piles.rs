@@ -132,6 +132,7 @@ mod tests {
             id: Uuid::from_u128(n),
             body: vec![b'x'; bytes],
             reply_to: reply_to.map(str::to_owned),
+            trace: None,
         };
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         Order { letter, caller: Caller::nobody(), permit }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::lead::id;
-use crate::store::{self, KeyKind, KeyRow, Link, Store, Workspace};
+use crate::store::{self, KeyKind, KeyRow, Link, SchemaState, Store, Workspace};
 
 use super::args::{DomainCommand, KeyCommand, Kind, LinkCommand, WorkspaceCommand};
 use super::error::CliError;
@@ -20,9 +20,14 @@ use super::out::Out;
 /// # Errors
 /// [`CliError`].
 pub(super) async fn migrate(config: &Config, out: Out) -> Result<(), CliError> {
-    let count = store::migrate(&raw_store(config).await?).await?;
-    out.value(&json!({"migrations": count}))?;
-    out.line(&format!("the schema is up to date ({count} migrations)"))?;
+    let store = raw_store(config).await?;
+    let count = store::migrate(&store).await?;
+    let newer = store::schema_state(&store).await? == SchemaState::Ahead;
+    out.value(&json!({"migrations": count, "newer": newer}))?;
+    out.line(&match newer {
+        false => format!("the schema is up to date ({count} migrations)"),
+        true => format!("the schema is newer than this binary ({count} migrations) and stays as it is"),
+    })?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Reads the layers of the configuration, in order: compiled-in file, given file, environment.
 //!
-//! `DATABASE_URL` and `AMQP_URL` are the customary names for the two URLs; `LEADLINE__STORE__URL`
-//! and `LEADLINE__BROKER__URL`, being ours alone, win over them.
+//! `DATABASE_URL` and `AMQP_URL` are the customary names for the two URLs, and so are some of `OpenTelemetry`'s for what
+//! concerns traces; `LEADLINE__STORE__URL` and the like, being ours alone, win over them.
 //!
 //! **Invariant:** this is the only place that reads the environment.
 
@@ -15,6 +15,18 @@ use thiserror::Error;
 use super::{Config, violations};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Customary names, and what they are here. Empty ones count as not set, as the conventions of `OpenTelemetry` have it.
+const CUSTOMARY: [(&str, &str); 6] = [
+    ("DATABASE_URL", "store.url"),
+    ("AMQP_URL", "broker.url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.otlp_headers"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "telemetry.resource"),
+];
+/// The only one of them that is a number.
+const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
 /// Why there is no configuration to start with.
 #[derive(Debug, Error)]
@@ -48,10 +60,14 @@ fn layers(file: Option<&Path>) -> Figment {
     if let Some(path) = file {
         layers = layers.merge(Toml::file_exact(path));
     }
-    for (variable, key) in [("DATABASE_URL", "store.url"), ("AMQP_URL", "broker.url")] {
-        if let Some(url) = Env::var(variable) {
-            layers = layers.merge(Serialized::default(key, url));
+    for (variable, key) in CUSTOMARY {
+        let said = Env::var(variable).filter(|said| !(said.is_empty() && variable.starts_with("OTEL_")));
+        if let Some(said) = said {
+            layers = layers.merge(Serialized::default(key, said));
         }
+    }
+    if Env::var(SAMPLER_ARG).is_some_and(|ratio| !ratio.is_empty()) {
+        layers = layers.merge(Env::raw().only(&[SAMPLER_ARG]).map(|_| "telemetry.sample_ratio".into()));
     }
     layers.merge(Env::prefixed("LEADLINE__").split("__"))
 }

@@ -31,7 +31,7 @@ pub struct Config {
     pub store: Store,
     /// Waiters on the reply queue.
     pub reply: Reply,
-    /// Logs.
+    /// Logs and traces.
     pub telemetry: Telemetry,
     /// Stopping.
     pub lifecycle: Lifecycle,

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use url::Url;
 
 use super::Config;
 
@@ -18,7 +19,12 @@ const SHARDS: usize = 4;
 /// The violated relations, each naming both keys and why they belong together.
 #[must_use]
 pub fn violations(config: &Config) -> Vec<String> {
-    let rules = deadlines(config).into_iter().chain(lanes(config)).chain(bounds(config)).chain(doors(config));
+    let rules = deadlines(config)
+        .into_iter()
+        .chain(lanes(config))
+        .chain(bounds(config))
+        .chain(doors(config))
+        .chain(traces(config));
     rules.filter(|(holds, _)| !holds).map(|(_, why)| why.to_owned()).collect()
 }
 
@@ -160,9 +166,66 @@ fn doors(config: &Config) -> Vec<Rule> {
     ]
 }
 
+/// What lets spans get out.
+fn traces(config: &Config) -> Vec<Rule> {
+    let telemetry = &config.telemetry;
+    let scheme = Url::parse(&telemetry.otlp_endpoint).map(|url| url.scheme().to_owned()).unwrap_or_default();
+    let is_off = telemetry.otlp_endpoint.is_empty();
+    vec![
+        (
+            is_off || cfg!(feature = "otlp"),
+            "telemetry.otlp_endpoint (or OTEL_EXPORTER_OTLP_ENDPOINT) is set, and this build exports no traces: it was built without the feature `otlp`",
+        ),
+        (
+            is_off || ["http", "https"].contains(&scheme.as_str()),
+            "telemetry.otlp_endpoint must be an http:// or https:// address: spans go by OTLP over HTTP",
+        ),
+        (
+            scheme != "https" || cfg!(feature = "tls"),
+            "telemetry.otlp_endpoint has an https:// address, and this build has no TLS: it was built without the feature `tls`",
+        ),
+        ((0.0..=1.0).contains(&telemetry.sample_ratio), "telemetry.sample_ratio must be between 0 and 1"),
+        (!telemetry.service_name.is_empty(), "telemetry.service_name must not be empty"),
+        (
+            is_list(telemetry.otlp_headers.expose_secret()) && is_list(&telemetry.resource),
+            "telemetry.otlp_headers and telemetry.resource must be name=value pairs, separated by commas",
+        ),
+    ]
+}
+
+fn is_list(text: &str) -> bool {
+    text.split(',')
+        .all(|pair| pair.trim().is_empty() || pair.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_needs_a_build_that_exports() {
+        let mut config = crate::config::load(None).unwrap();
+        "http://127.0.0.1:4318".clone_into(&mut config.telemetry.otlp_endpoint);
+        let violated = violations(&config);
+        if cfg!(feature = "otlp") {
+            assert!(violated.is_empty(), "{violated:?}");
+        } else {
+            assert_eq!(violated.len(), 1);
+            assert!(violated.concat().contains("without the feature `otlp`"), "{violated:?}");
+        }
+        "grpc://collector".clone_into(&mut config.telemetry.otlp_endpoint);
+        assert!(violations(&config).concat().contains("OTLP over HTTP"));
+    }
+
+    #[test]
+    fn ratios_and_lists_are_what_they_say() {
+        let mut config = crate::config::load(None).unwrap();
+        config.telemetry.sample_ratio = 1.5;
+        "deployment.environment.name=prod, =x".clone_into(&mut config.telemetry.resource);
+        let violated = violations(&config);
+        assert_eq!(violated.len(), 2, "{violated:?}");
+        assert!(is_list("") && is_list("a=1,b=x=y, c = ") && !is_list("a"));
+    }
 
     #[test]
     fn a_violated_relation_is_named() {

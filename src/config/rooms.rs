@@ -157,6 +157,12 @@ pub struct Reply {
 pub struct Telemetry {
     pub log: String,
     pub format: LogFormat,
+    pub otlp_endpoint: String,
+    pub otlp_headers: SecretString,
+    pub sample_ratio: f64,
+    pub service_name: String,
+    pub service_instance: String,
+    pub resource: String,
 }
 
 /// How log lines are written.

@@ -21,6 +21,7 @@ use super::auth::Caller;
 use super::body::{BatchPayload, Payload, too_large};
 use super::lead::{self, refusal};
 use super::problem::{Detail, whole_seconds};
+use super::traced::Traced;
 use super::{Http, Problem};
 use crate::intake::Answer;
 use crate::lead::{Schema, TrackLead, batch, id};
@@ -31,6 +32,7 @@ const RESULT_BYTES: usize = 640;
 /// The route.
 pub(super) async fn track(
     State(http): State<Http>,
+    Traced(trace): Traced,
     caller: Caller,
     BatchPayload(Payload(body, ..)): BatchPayload,
 ) -> Result<Response, Problem> {
@@ -39,7 +41,7 @@ pub(super) async fn track(
     let pieces = batch::split(&body)?;
     caller.charge(&http, pieces.len())?;
     http.metrics.batch_requests.with_label_values(&[] as &[&str]).observe(pieces.len() as f64);
-    let mut bulk = http.intake.bulk(caller.workspace_id, arrived);
+    let mut bulk = http.intake.bulk(caller.workspace_id, arrived, trace);
     let mut results = Results::with_capacity(pieces.len());
     for some in pieces.chunks(bulk.slice().max(1)) {
         let (mut wishes, mut leads) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));

@@ -17,6 +17,7 @@ use super::auth::{Caller, PageCaller};
 use super::body::Payload;
 use super::link_object::short_link;
 use super::problem::json;
+use super::traced::Traced;
 use super::{Http, Problem, origin};
 use crate::intake::{Answer, Tracked, TrackedLink, TurnedAway};
 use crate::lead::{Fault, Schema, TrackLead, id};
@@ -41,11 +42,12 @@ impl FromRequestParts<Http> for Arrived {
 pub(super) async fn track(
     State(http): State<Http>,
     Arrived(arrived): Arrived,
+    Traced(trace): Traced,
     caller: Caller,
     Payload(body, ..): Payload,
 ) -> Result<Response, Problem> {
     let lead = TrackLead::parse(&body, Schema::Server)?;
-    let answer = http.intake.track(caller.workspace_id, lead, arrived).await;
+    let answer = http.intake.track(caller.workspace_id, lead, arrived, trace).await;
     Ok(worded(&http, answer))
 }
 
@@ -53,6 +55,7 @@ pub(super) async fn track(
 pub(super) async fn track_client(
     State(http): State<Http>,
     Arrived(arrived): Arrived,
+    Traced(trace): Traced,
     PageCaller(page): PageCaller,
     headers: HeaderMap,
     Payload(body, ..): Payload,
@@ -62,7 +65,7 @@ pub(super) async fn track_client(
         return Err(Fault::Json.into());
     }
     origin::check(&page.allowed_hostnames, &headers)?;
-    let answer = http.intake.track(page.workspace_id, lead?, arrived).await;
+    let answer = http.intake.track(page.workspace_id, lead?, arrived, trace).await;
     Ok(worded(&http, answer))
 }
 

@@ -11,6 +11,7 @@ mod routes;
 mod wire;
 mod server;
 mod watch;
+mod traced;
 mod seal;
 mod problem;
 mod body;

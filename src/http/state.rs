@@ -12,7 +12,7 @@ use crate::config;
 use crate::intake::Intake;
 use crate::lifecycle::Health;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer};
 
 /// Everything a handler needs; clones share it.
 #[derive(Debug, Clone)]
@@ -29,6 +29,7 @@ pub struct Shared {
     pub(super) throttle: Throttle,
     pub(super) health: Health,
     pub(super) metrics: Metrics,
+    pub(super) tracer: Tracer,
 }
 
 impl Http {
@@ -41,6 +42,7 @@ impl Http {
         store_config: &config::Store,
         health: &Health,
         metrics: &Metrics,
+        tracer: &Tracer,
     ) -> Self {
         Self(Arc::new(Shared {
             intake,
@@ -51,6 +53,7 @@ impl Http {
             config: config.clone(),
             health: health.clone(),
             metrics: metrics.clone(),
+            tracer: tracer.clone(),
         }))
     }
 }

@@ -1,8 +1,8 @@
-//! What every request gets, whoever answers it: a request id, a span, a count, the seal, and CORS on pages' routes.
+//! What every request gets, whoever answers it: a request id, its spans, a count, the seal, and CORS on pages' routes.
 //!
-//! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and
-//! stands in the span. Routes are counted by template, so that no label value comes from a caller.
-//! While the process drains, every answer ends its connection, so that none is open when the doors close.
+//! The id is the caller's `x-request-id` if it is short and plain, else made here; it is echoed and stands in the log lines, and
+//! so does the id of the trace that the request belongs to. Routes are counted by template, so that no label value comes from a
+//! caller. While the process drains, every answer ends its connection, so that none is open when the doors close.
 //!
 //! **Invariant:** the set of route labels is closed.
 
@@ -21,7 +21,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::state::Shared;
-use super::{Http, Problem, origin, seal, visitor};
+use super::{Http, Problem, origin, seal, traced, visitor};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX: usize = 128;
@@ -78,11 +78,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let route = route(request.uri().path());
         let id = request_id(request.headers());
-        let span = tracing::debug_span!("request", request.id = ?id, route);
         let http = self.watch.http.clone();
+        let traced = traced::begin(&http.tracer, route, &mut request);
+        let span = match traced.trace_id() {
+            Some(trace_id) => tracing::info_span!("request", request.id = ?id, route, trace_id),
+            None => tracing::debug_span!("request", request.id = ?id, route),
+        };
         let answer = match self.watch.throttled(route, &request) {
             Some(problem) => Either::Left(ready(Ok(problem.into_response()))),
             None => Either::Right(self.inner.call(request)),
@@ -100,6 +104,7 @@ where
             let status = response.status();
             let labels = [route, status.as_str()];
             http.metrics.http_requests.with_label_values(&labels).inc();
+            traced::end(traced, status);
             tracing::debug!(status = status.as_u16(), "answered");
             Ok(response)
         };

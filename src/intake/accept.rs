@@ -19,12 +19,12 @@ use super::resolver::Resolver;
 use super::send::stamp;
 use crate::broker::Publisher;
 use crate::config;
-use crate::lead::{Ending, Mode, TrackLead};
+use crate::lead::{Ending, Mode, Trace, TrackLead};
 use crate::lifecycle::{Tasks, fault};
 use crate::record::{Limits, Recorder};
 use crate::reply::{Listener, Waiters};
 use crate::store::Store;
-use crate::telemetry::{Metrics, Raised};
+use crate::telemetry::{Metrics, Raised, Step, Tracer};
 
 /// How long a lead for which there is no permit is kept before its sender is told so. Whoever ignores `Retry-After` and asks again
 /// at once would otherwise take the machine from those who have a permit: refusing is cheap, but not free.
@@ -41,6 +41,7 @@ pub struct Intake {
     pub(super) listener: Listener,
     pub(super) permits: Permits,
     pub(super) metrics: Metrics,
+    pub(super) tracer: Tracer,
     pub(super) wait_timeout: Duration,
     pub(super) retry_after: Duration,
 }
@@ -60,6 +61,8 @@ pub struct Parts {
     pub listener: Listener,
     /// The metrics of this process.
     pub metrics: Metrics,
+    /// Where the spans of leads go.
+    pub tracer: Tracer,
 }
 
 impl Intake {
@@ -82,6 +85,7 @@ impl Intake {
             listener: parts.listener,
             permits: Permits::new(config.max_in_flight, config.workspace_share),
             metrics: parts.metrics,
+            tracer: parts.tracer,
             wait_timeout: config.wait_timeout,
             retry_after: config.retry_after,
         }
@@ -93,13 +97,20 @@ impl Intake {
         self.retry_after
     }
 
-    /// Tracks one lead; `arrived` is when its request did. Cancel-safe: what was published stays so.
-    pub async fn track(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
+    /// Tracks one lead; `arrived` is when its request did, `trace` where that stands in a trace that is exported.
+    /// Cancel-safe: what was published stays so.
+    pub async fn track(
+        &self,
+        workspace_id: Uuid,
+        lead: TrackLead,
+        arrived: Instant,
+        trace: Option<Box<Trace>>,
+    ) -> Answer {
         let mode = lead.mode;
         let under_way = self.under_way(1);
         let answer = match self.permit(workspace_id, mode, arrived).await {
             Err(cause) => Answer::unavailable(Uuid::now_v7(), cause),
-            Ok(_permit) => self.accept(workspace_id, lead, arrived).await,
+            Ok(_permit) => self.accept(workspace_id, lead, arrived, trace).await,
         };
         drop(under_way);
         let seconds = self.metrics.answer_seconds.with_label_values(&[mode.as_str()]);
@@ -122,10 +133,18 @@ impl Intake {
     }
 
     /// Resolves, plans, stamps and sends a lead that has its permit.
-    pub(super) async fn accept(&self, workspace_id: Uuid, lead: TrackLead, arrived: Instant) -> Answer {
+    pub(super) async fn accept(
+        &self,
+        workspace_id: Uuid,
+        lead: TrackLead,
+        arrived: Instant,
+        trace: Option<Box<Trace>>,
+    ) -> Answer {
+        let resolving = self.tracer.begin(Step::Resolve, trace.as_deref());
         let found = self.resolver.resolve(question(workspace_id, &lead)).await;
+        resolving.end();
         let plan = plan(workspace_id, &lead, found);
-        match stamp(workspace_id, lead, plan) {
+        match stamp(workspace_id, lead, plan, trace) {
             Ok(stamped) => self.send(stamped, arrived + self.wait_timeout).await,
             Err(answer) => *answer,
         }

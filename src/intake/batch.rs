@@ -23,8 +23,9 @@ use super::family::{Families, is_awaited};
 use super::permits::Permit;
 use super::plan::{Plan, plan, question};
 use super::send::{Handed, NotSent, Stamped, stamp};
-use crate::lead::{Mode, TrackLead};
+use crate::lead::{Mode, Trace, TrackLead};
 use crate::reply::Reply;
+use crate::telemetry::Step;
 
 /// How often a permit is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -43,6 +44,7 @@ pub struct Bulk<'a> {
     workspace_id: Uuid,
     arrived: Instant,
     until: Instant,
+    trace: Option<Box<Trace>>,
     /// Customers of whom an earlier slice had a lead answered 503.
     lost: HashSet<String>,
 }
@@ -54,10 +56,10 @@ struct Convoy<'a> {
 }
 
 impl Intake {
-    /// Begins with the leads of one request; `arrived` is when it did.
+    /// Begins with the leads of one request; `arrived` is when it did, `trace` where it stands in a trace that is exported.
     #[must_use]
-    pub fn bulk(&self, workspace_id: Uuid, arrived: Instant) -> Bulk<'_> {
-        Bulk { intake: self, workspace_id, arrived, until: arrived + self.wait_timeout, lost: HashSet::new() }
+    pub fn bulk(&self, workspace_id: Uuid, arrived: Instant, trace: Option<Box<Trace>>) -> Bulk<'_> {
+        Bulk { intake: self, workspace_id, arrived, until: arrived + self.wait_timeout, trace, lost: HashSet::new() }
     }
 }
 
@@ -105,7 +107,9 @@ impl Bulk<'_> {
 
     async fn accept(&self, leads: Vec<TrackLead>) -> Vec<Answer> {
         let questions = leads.iter().map(|lead| question(self.workspace_id, lead)).collect();
+        let resolving = self.intake.tracer.begin(Step::Resolve, self.trace.as_deref());
         let found = self.intake.resolver.resolve_all(questions).await;
+        resolving.end();
         let planned = leads.into_iter().zip(found).map(|(lead, found)| {
             let plan = plan(self.workspace_id, &lead, found);
             (lead, plan)
@@ -131,7 +135,7 @@ impl Convoy<'_> {
                 errands.push((n, Errand::Follow(lead)));
                 continue;
             }
-            match stamp(self.bulk.workspace_id, lead, plan) {
+            match stamp(self.bulk.workspace_id, lead, plan, self.bulk.trace.clone()) {
                 Err(answer) => answers.push((n, *answer)),
                 Ok(stamped) if stamped.is_asked() => errands.push((n, Errand::Ask(Box::new(stamped)))),
                 Ok(stamped) => quick.push((n, stamped)),
@@ -148,9 +152,9 @@ impl Convoy<'_> {
     async fn publish(&self, leads: Vec<(usize, Stamped)>) -> Vec<(usize, Answer)> {
         let (mut handed, mut away) = (Vec::with_capacity(leads.len()), Vec::new());
         let mut room_by = self.bulk.until;
-        for (n, stamped) in leads {
+        for (n, mut stamped) in leads {
             consume_budget().await;
-            match self.bulk.intake.hand_over(&stamped.message, room_by).await {
+            match self.bulk.intake.hand_over(&mut stamped.message, room_by).await {
                 Err(NotSent::Away) => away.push((n, stamped)),
                 one => {
                     if one.as_ref().is_ok_and(Handed::is_crowded) {
@@ -196,7 +200,8 @@ impl Convoy<'_> {
         let answer = match errand {
             Errand::Ask(stamped) => self.bulk.intake.send(*stamped, self.bulk.until).await,
             Errand::Follow(lead) if self.families.turn(n).await => {
-                self.bulk.intake.accept(self.bulk.workspace_id, lead, self.bulk.arrived).await
+                let Bulk { intake, workspace_id, arrived, trace, .. } = self.bulk;
+                intake.accept(*workspace_id, lead, *arrived, trace.clone()).await
             }
             // What it follows is to be repeated, and so is it.
             Errand::Follow(_) => Answer::unavailable(Uuid::now_v7(), Cause::Follows),

@@ -201,5 +201,6 @@ fn said(id: Uuid, ended: &Ended) -> Reply {
         reason: ended.reason,
         click_id: ended.click_id.clone(),
         link_id: ended.link_id,
+        trace: None,
     }
 }

@@ -19,9 +19,10 @@ use super::breaker::Pass;
 use super::direct::Outcome;
 use super::plan::{Plan, reveal};
 use crate::broker::{Address, Letter, Ordered, PublishError, Queue};
-use crate::lead::{Ending, LeadMessage, Mode, Reason, TrackLead};
+use crate::lead::{Ending, LeadMessage, Mode, Reason, Trace, TrackLead};
 use crate::reply::Reply;
 use crate::store::Question;
+use crate::telemetry::{REPLIES, Span, Step};
 
 /// How long a request waits for the reply queue to be opened while the broker serves.
 const OPENING: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub(super) struct Stamped {
 pub(super) struct Handed<'a> {
     pass: Pass<'a>,
     ordered: Ordered<'a>,
+    span: Span,
 }
 
 /// Why a message has no word of the broker.
@@ -50,7 +52,12 @@ pub(super) enum NotSent {
 }
 
 /// Gives a lead its id, or the answer that needs no sending.
-pub(super) fn stamp(workspace_id: Uuid, lead: TrackLead, plan: Plan) -> Result<Stamped, Box<Answer>> {
+pub(super) fn stamp(
+    workspace_id: Uuid,
+    lead: TrackLead,
+    plan: Plan,
+    trace: Option<Box<Trace>>,
+) -> Result<Stamped, Box<Answer>> {
     let lead_id = Uuid::now_v7();
     match plan {
         Plan::Repeat { recorded, tracked } => {
@@ -61,6 +68,7 @@ pub(super) fn stamp(workspace_id: Uuid, lead: TrackLead, plan: Plan) -> Result<S
             let mut message = LeadMessage::new(lead_id, workspace_id, Utc::now(), lead);
             message.resolved = resolved;
             message.awaited = awaited;
+            message.trace = trace;
             Ok(Stamped { message, tracked })
         }
     }
@@ -82,13 +90,12 @@ impl Handed<'_> {
 
 impl Intake {
     /// Sends a lead, and answers once it is durable, or its verdict known.
-    pub(super) async fn send(&self, stamped: Stamped, until: Instant) -> Answer {
-        let message = &stamped.message;
+    pub(super) async fn send(&self, mut stamped: Stamped, until: Instant) -> Answer {
         let sent = if stamped.is_asked() {
-            self.ask(message, until).await.map(Some)
+            self.ask(&mut stamped.message, until).await.map(Some)
         } else {
-            let handed = self.hand_over(message, until).await;
-            self.confirmed(message, handed).await.map(|()| None)
+            let handed = self.hand_over(&mut stamped.message, until).await;
+            self.confirmed(&stamped.message, handed).await.map(|()| None)
         };
         self.settle(stamped, sent, until).await
     }
@@ -111,10 +118,10 @@ impl Intake {
     }
 
     /// Hands a message to the broker; waits for room at most until then.
-    pub(super) async fn hand_over(&self, message: &LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
+    pub(super) async fn hand_over(&self, message: &mut LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
         let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
-        let letter = letter(message, None).ok_or(NotSent::Away)?;
-        Ok(Handed { pass, ordered: self.publisher.order(letter, room_by).await })
+        let (letter, span) = self.letter(message, None).ok_or(NotSent::Away)?;
+        Ok(Handed { pass, span, ordered: self.publisher.order(letter, room_by).await })
     }
 
     /// Waits for the confirm of a message.
@@ -123,47 +130,72 @@ impl Intake {
         message: &LeadMessage,
         handed: Result<Handed<'_>, NotSent>,
     ) -> Result<(), NotSent> {
-        let Handed { pass, ordered } = handed?;
+        let Handed { pass, ordered, span } = handed?;
         let published = ordered.confirmed().await;
-        self.judge(message, pass, published)
+        self.judge(message, pass, published, span)
     }
 
     /// Publishes and waits for the verdict: stronger evidence than the confirm, and it may overtake it.
-    async fn ask(&self, message: &LeadMessage, until: Instant) -> Result<Reply, NotSent> {
+    async fn ask(&self, message: &mut LeadMessage, until: Instant) -> Result<Reply, NotSent> {
         let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
         if !self.publisher.is_ready() {
-            return self.judge(message, pass, Err(PublishError::Away)).and(Err(NotSent::Away));
+            return self.judge(message, pass, Err(PublishError::Away), Span::default()).and(Err(NotSent::Away));
         }
         let opening = until.min(Instant::now() + OPENING);
         let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away)?;
         let waiter = self.waiters.register(message.workspace_id, message.id);
         let waiter = waiter.ok_or(NotSent::Refused(Cause::NoWaiter))?;
-        let letter = letter(message, Some(reply_to)).ok_or(NotSent::Away)?;
+        let (letter, span) = self.letter(message, Some(reply_to)).ok_or(NotSent::Away)?;
         let verdict = waiter.wait(until);
         tokio::pin!(verdict);
         let reply = tokio::select! {
             biased;
             reply = &mut verdict => {
-                self.judge(message, pass, reply.as_ref().map(|_| ()).ok_or(PublishError::Unconfirmed))?;
+                self.judge(message, pass, reply.as_ref().map(|_| ()).ok_or(PublishError::Unconfirmed), span)?;
                 reply
             }
             published = self.publisher.publish(letter) => {
-                self.judge(message, pass, published)?;
+                self.judge(message, pass, published, span)?;
                 verdict.await
             }
         };
         let reply = reply.ok_or(NotSent::Refused(Cause::NoVerdict))?;
+        let mut heard = self.tracer.begin(Step::Receive(REPLIES), reply.trace.as_deref());
+        heard.note("lead.ending", reply.ending.as_str());
         let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
         self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
         Ok(reply)
     }
 
+    /// A wait request that carries a click goes past the backlog; a follow-up queues behind its customer's deferred lead. What
+    /// is traced takes the place of its publishing with it.
+    fn letter(&self, message: &mut LeadMessage, reply_to: Option<String>) -> Option<(Letter, Span)> {
+        let past = message.mode == Mode::Wait && !message.is_follow_up();
+        let queue = if past { Queue::Wait } else { Queue::Shard(message.shard()) };
+        let mut span = self.tracer.begin(Step::Publish(queue.as_str()), message.trace.as_deref());
+        if let Some(place) = span.place() {
+            span.note("lead.id", message.id);
+            span.note("lead.mode", message.mode.as_str());
+            message.trace = Some(place);
+        }
+        let body = message.encode().ok()?;
+        let (to, trace) = (Address::Queue(queue), message.trace.clone());
+        Some((Letter { to, id: message.id, body, reply_to, trace }, span))
+    }
+
     /// Tells the breaker, and says whether the direct path may take over.
-    fn judge(&self, message: &LeadMessage, pass: Pass<'_>, published: Result<(), PublishError>) -> Result<(), NotSent> {
+    fn judge(
+        &self,
+        message: &LeadMessage,
+        pass: Pass<'_>,
+        published: Result<(), PublishError>,
+        mut span: Span,
+    ) -> Result<(), NotSent> {
         let Err(error) = published else {
             pass.succeeded();
             return Ok(());
         };
+        span.fail(error.as_str());
         tracing::debug!(lead.id = %message.id, %error, "lead not confirmed");
         match error {
             PublishError::Full => Err(NotSent::Refused(Cause::QueueFull)),
@@ -181,7 +213,16 @@ impl Intake {
 
     async fn record(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
         let lead_id = message.id;
-        match self.direct.record(message.clone(), until).await {
+        let mut span = self.tracer.begin(Step::Record, message.trace.as_deref());
+        span.note("lead.id", lead_id);
+        let outcome = self.direct.record(message.clone(), until).await;
+        match &outcome {
+            Some(Outcome::Ended(reply)) => span.note("lead.ending", reply.ending.as_str()),
+            Some(Outcome::Parked) => span.note("lead.ending", "parked"),
+            None => span.fail("unavailable"),
+        }
+        span.end();
+        match outcome {
             Some(Outcome::Ended(reply)) => self.answered(message, tracked, reply).await,
             Some(Outcome::Parked) if message.mode != Mode::Wait => {
                 Answer { lead_id, ending: None, outcome: Ok(tracked) }
@@ -215,14 +256,6 @@ impl Intake {
         };
         Answer { lead_id: message.id, ending: Some(reply.ending), outcome }
     }
-}
-
-/// A wait request that carries a click goes past the backlog; a follow-up queues behind its customer's deferred lead.
-fn letter(message: &LeadMessage, reply_to: Option<String>) -> Option<Letter> {
-    let queue =
-        if message.mode == Mode::Wait && !message.is_follow_up() { Queue::Wait } else { Queue::Shard(message.shard()) };
-    let body = message.encode().ok()?;
-    Some(Letter { to: Address::Queue(queue), id: message.id, body, reply_to })
 }
 
 fn revealing(message: &LeadMessage, link_id: Uuid) -> Question {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::key::{LeadKey, event_key, shard};
 use super::mode::Mode;
+use super::trace::Trace;
 use super::track::TrackLead;
 
 /// The only version these queues carry.
@@ -59,6 +60,9 @@ pub struct LeadMessage {
     /// Somebody waits for the verdict of this follow-up, so it may park only briefly.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
+    /// Where it stands in its trace, if that is exported; a lead that nobody traces takes no byte and no allocation for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }
 
 /// A click as the store knows it; final once resolved.
@@ -105,6 +109,7 @@ impl LeadMessage {
             click_id: lead.click_id,
             resolved: None,
             awaited: false,
+            trace: None,
         }
     }
 
@@ -182,6 +187,16 @@ mod tests {
     #[test]
     fn a_message_survives_the_wire() {
         let message = message();
+        assert_eq!(LeadMessage::decode(&message.encode().unwrap()).unwrap(), message);
+    }
+
+    #[test]
+    fn a_lead_that_nobody_traces_takes_no_byte_for_it() {
+        let mut message = message();
+        let untraced = String::from_utf8(message.encode().unwrap()).unwrap();
+        assert!(!untraced.contains("trace"), "{untraced}");
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        message.trace = Some(Box::new(Trace::new(parent.to_owned(), "a=1".to_owned())));
         assert_eq!(LeadMessage::decode(&message.encode().unwrap()).unwrap(), message);
     }
 

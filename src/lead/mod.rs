@@ -6,6 +6,7 @@
 //! **Invariant:** nothing in this room does I/O, awaits, logs, or knows any other room.
 
 pub mod text;
+pub mod trace;
 pub mod json;
 pub mod fault;
 pub mod id;
@@ -26,4 +27,5 @@ pub use fault::{Fault, FieldFault};
 pub use key::{LeadKey, event_key, shard};
 pub use message::LeadMessage;
 pub use mode::Mode;
+pub use trace::Trace;
 pub use track::{Schema, TrackLead};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::lead::{Ending, Reason};
+use crate::lead::{Ending, Reason, Trace};
 
 /// What became of one lead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Reply {
     /// The link its row carries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_id: Option<Uuid>,
+    /// Where it stands in the lead's trace, if that is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }
 
 /// Bytes that are no v1 reply.
@@ -77,6 +80,7 @@ mod tests {
             reason: Some(Reason::LinkForeign),
             click_id: Some("click".to_owned()),
             link_id: None,
+            trace: Some(Box::new(Trace::new("00-1-2-01".to_owned(), String::new()))),
         };
         assert_eq!(Reply::decode(&reply.encode().unwrap()).unwrap(), reply);
         let foreign = Reply { v: 2, ..reply };

@@ -155,7 +155,15 @@ mod tests {
     }
 
     fn reply(id: Uuid) -> Reply {
-        Reply { v: Reply::VERSION, id, ending: Ending::Recorded, reason: None, click_id: None, link_id: None }
+        Reply {
+            v: Reply::VERSION,
+            id,
+            ending: Ending::Recorded,
+            reason: None,
+            click_id: None,
+            link_id: None,
+            trace: None,
+        }
     }
 
     #[tokio::test]

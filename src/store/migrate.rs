@@ -1,21 +1,38 @@
 //! Migrations: compiled in, forward only, run by `leadline migrate` and by nobody else.
 //!
+//! Leads are recorded meanwhile. So a migration waits for a lock only briefly, since everybody who wants to write waits
+//! behind it; what it does once it has the lock is the business of `migrations/README.md`.
+//!
 //! **Invariant:** a starting API or worker never changes the schema; it only looks whether it fits.
 
-use sqlx::PgConnection;
-use sqlx::migrate::Migrator;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError as Failure, Migrator};
+use sqlx::{Connection, PgConnection};
 use thiserror::Error;
+use tokio::time::sleep;
 
 use super::{Store, StoreError};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// How long a migration waits for a lock.
+const LOCK_TIMEOUT: &str = "2s";
+/// The advisory lock of whoever migrates.
+const MIGRATING: i64 = 0x6c65_6164_6d69_6772;
+/// Between looks whether another one has done so.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, Error)]
 pub enum MigrateError {
     /// A migration failed, or the database has one this binary does not know.
     #[error("migrations: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[source] Failure),
+    /// Somebody held a table for too long.
+    #[error(
+        "migration {0} waited {waited} for a table that another session holds, and changed nothing: run `leadline migrate` again",
+        waited = LOCK_TIMEOUT
+    )]
+    Locked(i64),
     /// `PostgreSQL` does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -32,14 +49,50 @@ pub enum SchemaState {
     Ahead,
 }
 
-/// Applies what is missing; returns how many migrations the schema then has. Idempotent.
+/// Applies what is missing; returns how many migrations this binary knows. Idempotent; waits for another one that is at it.
+/// What a newer binary has applied stays as it is.
 ///
 /// # Errors
 /// [`MigrateError`].
 pub async fn migrate(store: &Store) -> Result<usize, MigrateError> {
-    let mut connection = store.pool().acquire().await.map_err(StoreError::from)?;
-    MIGRATIONS.run(&mut *connection).await?;
-    Ok(MIGRATIONS.iter().count())
+    // A connection that is thrown away, and its settings and locks with it.
+    let mut connection = store.pool().acquire().await.map_err(StoreError::from)?.detach();
+    let outcome = apply(&mut connection).await;
+    connection.close().await.ok();
+    outcome.map_err(|failure| match locked(&failure) {
+        Some(version) => MigrateError::Locked(version),
+        None => MigrateError::Migration(failure),
+    })
+}
+
+async fn apply(connection: &mut PgConnection) -> Result<usize, Failure> {
+    let settings = "SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false)";
+    sqlx::query(settings).bind(LOCK_TIMEOUT).execute(&mut *connection).await?;
+    // Asked for again and again instead of waited for: an index that is built concurrently waits for every statement that is
+    // under way, and so for one that waits for this lock.
+    while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1)")
+        .bind(MIGRATING)
+        .fetch_one(&mut *connection)
+        .await?
+    {
+        sleep(LOOK_EVERY).await;
+    }
+    let migrations = migrations();
+    migrations.run(&mut *connection).await?;
+    Ok(migrations.iter().count())
+}
+
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("./migrations");
+    // After a rollback the schema stays as the newer binary made it.
+    migrations.set_ignore_missing(true);
+    migrations
+}
+
+/// Which migration did not get a lock, if that is what failed.
+fn locked(failure: &Failure) -> Option<i64> {
+    let Failure::ExecuteMigration(error, version) = failure else { return None };
+    (error.as_database_error()?.code()? == "55P03").then_some(*version)
 }
 
 /// Compares the schema with the migrations compiled in.
@@ -81,7 +134,7 @@ pub(super) async fn flaws(connection: &mut PgConnection) -> Result<(SchemaState,
     };
     let newest = applied.iter().filter(|(_, success, _)| *success).map(|(version, ..)| *version).max().unwrap_or(0);
     let mut flaws = Vec::new();
-    for known in MIGRATIONS.iter() {
+    for known in migrations().iter() {
         match applied.iter().find(|(version, ..)| *version == known.version) {
             Some((version, false, _)) => flaws.push(Flaw::Dirty(*version)),
             Some((version, true, checksum)) if *checksum != *known.checksum => flaws.push(Flaw::Changed(*version)),
@@ -93,7 +146,7 @@ pub(super) async fn flaws(connection: &mut PgConnection) -> Result<(SchemaState,
 }
 
 fn state(applied: i64) -> SchemaState {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
     match applied.cmp(&known) {
         std::cmp::Ordering::Equal => SchemaState::Current,
         std::cmp::Ordering::Less => SchemaState::Behind,

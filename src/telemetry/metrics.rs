@@ -186,6 +186,7 @@ metrics! {
     broker_connects: Counter "leadline_broker_connects_total" ["purpose" of &["publish", "consume"], "result" of &["ok", "failed"]] &[], "Attempts to connect to RabbitMQ, by purpose (publish, consume) and result.";
     pool_connections: Gauge "leadline_pool_connections" ["pool", "state"] &[], "PostgreSQL connections, by pool and state (idle, used).";
     pool_most: Gauge "leadline_pool_connections_max" ["pool"] &[], "Most PostgreSQL connections a pool may open.";
+    spans: Counter "leadline_spans_total" ["result" of &["exported", "dropped", "failed"]] &[], "Spans of traced leads: exported, dropped (no room in the queue, or the stop came first), failed (the collector did not take them).";
     engine_up: Gauge "leadline_engine_up" ["engine"] &[], "Whether an engine answered last time (1) or not (0).";
     failures: Counter "leadline_failures_total" ["room", "kind"] &[], "Failures of the world, by the room that met them and what they were; of intake and http, why callers got 503.";
     clock_skew: FloatGauge "leadline_clock_skew_seconds" [] &[], "This machine's clock minus PostgreSQL's; positive when ours is ahead.";

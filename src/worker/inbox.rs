@@ -15,6 +15,7 @@ use crate::store::{Grave, identity};
 #[derive(Debug)]
 pub(super) struct Readable {
     pub(super) tag: u64,
+    pub(super) queue: Queue,
     pub(super) received: Received,
     pub(super) body: Vec<u8>,
     pub(super) message_id: Option<String>,
@@ -53,11 +54,14 @@ pub(super) fn sort(deliveries: impl IntoIterator<Item = Delivery>, suspect_after
 
 /// Reads one delivery onto its pile.
 pub(super) fn read(delivery: Delivery, inbox: &mut Inbox) {
-    let Delivery { tag, body, message_id, reply_to, redelivered: again, .. } = delivery;
+    let Delivery { tag, queue, body, message_id, reply_to, redelivered: again, trace, .. } = delivery;
     fault::payload("worker.read", &body);
     match LeadMessage::decode(&body) {
-        Ok(message) => {
-            inbox.readable.push(Readable { tag, received: Received { message, reply_to, again }, body, message_id });
+        Ok(mut message) => {
+            // Another publisher than ours may say it in headers only.
+            message.trace = message.trace.or(trace);
+            let received = Received { message, reply_to, again };
+            inbox.readable.push(Readable { tag, queue, received, body, message_id });
         }
         Err(error) => {
             let cause = match error {
@@ -104,6 +108,7 @@ mod tests {
             delivery_count,
             redelivered: delivery_count > 0,
             death: None,
+            trace: None,
         }
     }
 

@@ -14,9 +14,11 @@ use super::hold::GaveUp;
 use super::horizon::{Marks, Post, Rest};
 use super::inbox::{Condemned, Inbox, Readable, grave, sort};
 use super::pressure::Pressure;
+use super::spans::Spans;
 use super::tell;
 use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
+use crate::lead::{LeadMessage, Trace};
 use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
 use crate::telemetry::{Hand, Raised};
@@ -178,15 +180,16 @@ impl Lane {
     pub(super) async fn handle(&self, inlet: &mut Inlet, inbox: Inbox) -> Result<(), LetGo> {
         let Inbox { readable, mut condemned, .. } = inbox;
         let _held = self.hand.holds(self.oldest(&readable));
+        let mut spans = Spans::begin(&self.bench.tracer, self.name, &readable);
         let mut tags: Vec<u64> = readable.iter().map(|r| r.tag).chain(condemned.iter().map(|c| c.tag)).collect();
         let mut received = Vec::with_capacity(readable.len());
         let mut remains: Vec<(Uuid, u64, Vec<u8>, Option<String>)> = Vec::with_capacity(readable.len());
-        for Readable { tag, received: one, body, message_id } in readable {
+        for Readable { tag, received: one, body, message_id, .. } in readable {
             remains.push((one.message.id, tag, body, message_id));
             received.push(one);
         }
         let batch = Batch::new(received);
-        let recorded = self.record(&batch).await?;
+        let recorded = self.record(&batch, &spans).await?;
         fault::point("worker.committed").await;
         for (id, tag, body, message_id) in remains {
             if let Some(Verdict::Bury(reason)) = recorded.verdicts.get(&id) {
@@ -198,7 +201,7 @@ impl Lane {
         tags.sort_unstable();
         inlet.settle(&tags).await?;
         fault::point("worker.settled").await;
-        tell::verdicts(&self.bench, &batch, &recorded, Utc::now());
+        tell::verdicts(&self.bench, &batch, &recorded, Utc::now(), &mut spans);
         Ok(())
     }
 
@@ -211,11 +214,14 @@ impl Lane {
         accepted.inspect(|at| waited.observe(tell::seconds(*at, now))).min().map(|at| at.timestamp())
     }
 
-    async fn record(&self, batch: &Batch) -> Result<Recorded, LetGo> {
+    async fn record(&self, batch: &Batch, spans: &Spans) -> Result<Recorded, LetGo> {
         if batch.is_empty() {
             return Ok(Recorded::default());
         }
-        let recorded = self.holding(|| self.recorder.record(batch)).await?;
+        let recording = spans.record(&self.bench.tracer);
+        let recorded = self.holding(|| self.recorder.record(batch)).await;
+        recording.end(recorded.is_ok().then(|| batch.len()));
+        let recorded = recorded?;
         let leads = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         self.bench.metrics.batch_leads.with_label_values(&[self.name]).observe(f64::from(leads));
         tracing::info!(lane = self.name, batch.len = leads, woken = recorded.woken.len(), "batch committed");
@@ -227,7 +233,15 @@ impl Lane {
             let news = self.holding(|| self.bench.store.bury(grave.clone())).await?;
             if news {
                 self.bench.metrics.buried.with_label_values(&[cause]).inc();
-                tracing::warn!(lane = self.name, identity = grave.identity, reason = grave.reason, "message buried");
+                let trace = LeadMessage::decode(&grave.message).ok().and_then(|message| message.trace);
+                let trace_id = trace.as_deref().map(Trace::id);
+                tracing::warn!(
+                    lane = self.name,
+                    identity = grave.identity,
+                    reason = grave.reason,
+                    trace_id,
+                    "message buried"
+                );
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 mod pressure;
 mod lane;
 mod inbox;
+mod spans;
 mod horizon;
 mod hold;
 mod suspect;
@@ -22,7 +23,7 @@ use crate::lead::key::SHARDS;
 use crate::lifecycle::Tasks;
 use crate::record::{Limits, Recorder};
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer};
 use horizon::Reporter;
 use lane::Lane;
 use pressure::Pressure;
@@ -38,6 +39,8 @@ pub struct Bench {
     pub store: Store,
     /// The metrics of this process.
     pub metrics: Metrics,
+    /// Where the spans of leads go.
+    pub tracer: Tracer,
 }
 
 /// Connections the lanes of a configuration need at once: one each, one for the sweep, one for the horizon.

@@ -6,18 +6,21 @@
 use chrono::{DateTime, Utc};
 
 use super::Bench;
-use crate::lead::{LeadMessage, Mode};
+use super::spans::Spans;
+use crate::lead::{LeadMessage, Mode, Trace};
 use crate::record::{Batch, Recorded, Told, Verdict};
 use crate::reply::{self, Reply};
 use crate::store::Ended;
+use crate::telemetry::{REPLIES, Span, Step};
 
 /// Tells about a batch and what it woke.
-pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, committed: DateTime<Utc>) {
+pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, committed: DateTime<Utc>, spans: &mut Spans) {
     for (message, reply_to) in batch.leads() {
+        let span = spans.take(message.id);
         match recorded.verdicts.get(&message.id) {
-            Some(Verdict::Ended(ended)) => one(bench, message, reply_to, ended, committed),
-            Some(Verdict::Parked) => count(bench, message.mode, "parked"),
-            Some(Verdict::Bury(_)) | None => count(bench, message.mode, "buried"),
+            Some(Verdict::Ended(ended)) => one(bench, message, reply_to, ended, committed, span),
+            Some(Verdict::Parked) => count(bench, message.mode, "parked", span),
+            Some(Verdict::Bury(_)) | None => count(bench, message.mode, "buried", span),
         }
     }
     parked(bench, &recorded.woken, committed);
@@ -26,15 +29,27 @@ pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, commit
 /// Tells about leads that had been parked.
 pub(super) fn parked(bench: &Bench, told: &[Told], committed: DateTime<Utc>) {
     for Told { message, reply_to, ended } in told {
-        one(bench, message, reply_to.as_deref(), ended, committed);
+        let mut span = bench.tracer.begin(Step::Record, message.trace.as_deref());
+        span.note("lead.id", message.id);
+        one(bench, message, reply_to.as_deref(), ended, committed, span);
     }
 }
 
-fn one(bench: &Bench, message: &LeadMessage, reply_to: Option<&str>, ended: &Ended, committed: DateTime<Utc>) {
-    count(bench, message.mode, ended.ending.as_str());
+fn one(
+    bench: &Bench,
+    message: &LeadMessage,
+    reply_to: Option<&str>,
+    ended: &Ended,
+    committed: DateTime<Utc>,
+    span: Span,
+) {
+    let replying = if reply_to.is_some() { bench.tracer.under(&span, Step::Publish(REPLIES)) } else { Span::default() };
+    count(bench, message.mode, ended.ending.as_str(), span);
     let seconds = seconds(message.accepted_at, committed);
     bench.metrics.accept_to_commit.with_label_values(&[message.mode.as_str()]).observe(seconds);
-    tracing::debug!(lead.id = %message.id, lead.mode = message.mode.as_str(), lead.ending = ended.ending.as_str(), "lead ended");
+    let (mode, ending) = (message.mode.as_str(), ended.ending.as_str());
+    let trace_id = message.trace.as_deref().map(Trace::id);
+    tracing::debug!(lead.id = %message.id, lead.mode = mode, lead.ending = ending, trace_id, "lead ended");
     if let Some(queue) = reply_to {
         let reply = Reply {
             v: Reply::VERSION,
@@ -43,6 +58,7 @@ fn one(bench: &Bench, message: &LeadMessage, reply_to: Option<&str>, ended: &End
             reason: ended.reason,
             click_id: ended.click_id.clone(),
             link_id: ended.link_id,
+            trace: replying.place(),
         };
         reply::send(&bench.publisher, &bench.metrics, queue.to_owned(), &reply);
     }
@@ -53,6 +69,8 @@ pub(super) fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).num_milliseconds().max(0) as f64 / 1000.0
 }
 
-fn count(bench: &Bench, mode: Mode, ending: &str) {
+/// Counts what became of a lead, and ends its span with it.
+fn count(bench: &Bench, mode: Mode, ending: &'static str, mut span: Span) {
+    span.note("lead.ending", ending);
     bench.metrics.deliveries.with_label_values(&[mode.as_str(), ending]).inc();
 }

@@ -211,5 +211,6 @@ impl Site {
 }
 
 fn letter(body: &str) -> Letter {
-    Letter { to: Address::Queue(SHARD), id: Uuid::now_v7(), body: body.as_bytes().to_vec(), reply_to: None }
+    let body = body.as_bytes().to_vec();
+    Letter { to: Address::Queue(SHARD), id: Uuid::now_v7(), body, reply_to: None, trace: None }
 }

@@ -18,7 +18,7 @@ use leadline::lifecycle::{Health, Stop, Tasks};
 use leadline::record::Limits;
 use leadline::reply::{Listener, Waiters};
 use leadline::store::{KeyKind, Store, Workspace, migrate};
-use leadline::telemetry::Metrics;
+use leadline::telemetry::{Metrics, Tracer};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -155,9 +155,18 @@ fn api(config: &Config, store: &Store, health: &Health, metrics: &Metrics, tasks
     let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
     let listener = Listener::start(&link, &waiters, metrics, tasks);
     let limits = Limits { follow_up_wait: config.worker.follow_up_wait, park_max: config.worker.park_max };
-    let parts = Parts { store: store.clone(), limits, publisher, waiters, listener, metrics: metrics.clone() };
+    let (metrics, tracer) = (metrics.clone(), Tracer::default());
+    let parts = Parts {
+        store: store.clone(),
+        limits,
+        publisher,
+        waiters,
+        listener,
+        metrics: metrics.clone(),
+        tracer: tracer.clone(),
+    };
     let intake = Intake::start(parts, &config.intake, tasks);
-    router(Http::new(intake, store.clone(), &config.http, &config.store, health, metrics))
+    router(Http::new(intake, store.clone(), &config.http, &config.store, health, &metrics, &tracer))
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are told where their engines are")]

@@ -40,6 +40,10 @@ mod processes;
 #[cfg(test)]
 mod rolling;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod http_setup;
 #[cfg(test)]
 mod links;
@@ -58,6 +62,11 @@ mod server;
 #[cfg(test)]
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(test)]
+mod untraced;
+#[cfg(test)]
+#[cfg(feature = "otlp")]
+mod traces;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

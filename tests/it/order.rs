@@ -117,6 +117,7 @@ fn message(stage: &Stage, wish: &Wish) -> LeadMessage {
         click_id,
         resolved,
         awaited: wish.customer >= CLICKLESS,
+        trace: None,
     }
 }
 

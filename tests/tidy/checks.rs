@@ -121,12 +121,33 @@ pub(crate) fn drawing(lib: &Source, existing: &BTreeSet<String>) -> Vec<String> 
     faults
 }
 
+/// What a migration outside of a transaction may be: one statement that stops nobody's writes, and can be repeated.
+const ALONE: [&str; 5] = [
+    "CREATE INDEX CONCURRENTLY ",
+    "CREATE UNIQUE INDEX CONCURRENTLY ",
+    "DROP INDEX CONCURRENTLY ",
+    "REINDEX INDEX CONCURRENTLY ",
+    "ALTER TABLE ",
+];
+
 pub(crate) fn migrations(sources: &[Source]) -> Vec<String> {
-    sources
-        .iter()
-        .filter(|s| !s.text.starts_with("-- "))
-        .map(|s| format!("{}: the first line says why", s.path))
-        .collect()
+    let mut faults = Vec::new();
+    for Source { path, text, .. } in sources {
+        let own_transaction = text.strip_prefix("-- no-transaction\n");
+        if !own_transaction.unwrap_or(text).starts_with("-- ") {
+            faults.push(format!("{path}: the first line says why"));
+        }
+        if let Some(text) = own_transaction {
+            let code: String =
+                text.lines().filter(|line| !line.starts_with("--")).flat_map(|l| [l.trim(), " "]).collect();
+            let statement = code.trim().trim_end_matches(';');
+            let validates = !statement.starts_with("ALTER TABLE ") || statement.contains(" VALIDATE CONSTRAINT ");
+            if statement.contains(';') || !validates || !ALONE.iter().any(|kind| statement.starts_with(kind)) {
+                faults.push(format!("{path}: outside of a transaction may be one of {ALONE:?} (VALIDATE CONSTRAINT)"));
+            }
+        }
+    }
+    faults
 }
 
 /// `config/default.toml` as the README's table; a comment stands for all keys until the next one.
@@ -175,6 +196,14 @@ mod tests {
         assert_eq!(banned(&one("tests/it/a.rs", "tokio::time::sleep(x)"), &["sleep("], &["tests/it/b.rs"]).len(), 1);
         assert!(banned(&one("tests/it/b.rs", "tokio::time::sleep(x)"), &["sleep("], &["tests/it/b.rs"]).is_empty());
         assert_eq!(migrations(&one("migrations/1.sql", "CREATE TABLE x ();")).len(), 1);
+        let alone = |text: &str| migrations(&one("migrations/1.sql", &format!("-- no-transaction\n{text}"))).len();
+        let index = "CREATE INDEX CONCURRENTLY x\n    ON y (z);\n";
+        assert_eq!(alone(&format!("-- Why.\n{index}")), 0);
+        assert_eq!(alone("-- Why.\nALTER TABLE y VALIDATE CONSTRAINT z;\n"), 0);
+        assert_eq!(alone(index), 1);
+        for bad in ["ALTER TABLE y ADD COLUMN z text;", "CREATE INDEX x ON y (z);", &index.repeat(2)] {
+            assert_eq!(alone(&format!("-- Why.\n{bad}")), 1, "{bad}");
+        }
     }
 
     #[test]

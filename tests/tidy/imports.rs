@@ -12,7 +12,7 @@ use super::source::Source;
 const ROOMS: &[(&str, &[&str])] = &[
     ("lead", &[]),
     ("config", &[]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["lead", "config"]),
     ("lifecycle", &["config", "telemetry"]),
     ("broker", &["lead", "config", "telemetry", "lifecycle"]),
     ("store", &["lead", "config", "telemetry", "lifecycle"]),
@@ -43,7 +43,11 @@ const LODGERS: &[(&str, &[&str])] = &[
     ("backoff", &["lifecycle"]),
     ("rustls", &["broker", "store"]),
     ("async_rs", &["broker"]),
-    ("reqwest", &["cli"]),
+    ("reqwest", &["cli", "telemetry"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_proto", &["telemetry"]),
+    ("prost", &["telemetry"]),
     ("csv", &["cli"]),
     ("indicatif", &["cli"]),
     ("mimalloc", &["main"]),
@@ -167,7 +171,7 @@ mod tests {
         let fine = "use super::key;\n// crate::store\n#[cfg(test)]\nmod tests {\n    use crate::store::X;\n}\n";
         assert!(imports(&one("src/lead/key.rs", fine)).is_empty());
         assert!(imports(&one("src/telemetry/mod.rs", "use super::config::X;")).is_empty());
-        assert_eq!(imports(&one("src/telemetry/mod.rs", "use super::lead::X;")).len(), 1);
+        assert_eq!(imports(&one("src/telemetry/mod.rs", "use super::store::X;")).len(), 1);
         assert_eq!(imports(&one("src/utils/mod.rs", "")).len(), 1);
     }
 

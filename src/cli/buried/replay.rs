@@ -171,10 +171,12 @@ impl Press {
     async fn publish(&self, mut message: LeadMessage, lead: Uuid) -> Result<(), CliError> {
         message.id = lead;
         message.awaited = false;
+        // A replay is no part of what its first request did.
+        message.trace = None;
         let body = message.encode().map_err(|error| CliError::said(error.to_string()))?;
         let to = Address::Queue(Queue::Shard(message.shard()));
         loop {
-            let letter = Letter { to: to.clone(), id: lead, body: body.clone(), reply_to: None };
+            let letter = Letter { to: to.clone(), id: lead, body: body.clone(), reply_to: None, trace: None };
             match self.publisher.publish(letter).await {
                 Err(PublishError::Away) if Instant::now() < self.patience && !self.stop.is_asked() => {
                     sleep(AGAIN).await

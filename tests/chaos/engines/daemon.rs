@@ -156,12 +156,23 @@ pub(crate) fn command(user: Option<User>, home: &Path, program: &Path, variables
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program);
     command.env_clear().envs(variables.iter().map(|(name, value)| (*name, value)));
-    command.env("PATH", PATH);
-    command.env("HOME", home).env("LANG", "C.UTF-8").current_dir(home).process_group(0);
+    command.env("PATH", PATH).env("LANG", "C.UTF-8").process_group(0);
+    belong(&mut command, user, home);
+    command
+}
+
+/// A command with what it has, as the user of a place, in that place.
+pub(crate) fn lend(mut command: Command, place: &Place) -> Command {
+    belong(&mut command, place.user, &place.path);
+    command
+}
+
+fn belong(command: &mut Command, user: Option<User>, home: &Path) {
+    use std::os::unix::process::CommandExt;
+    command.env("HOME", home).current_dir(home);
     if let Some(User { uid, gid }) = user {
         command.uid(uid).gid(gid);
     }
-    command
 }
 
 /// Runs a command to its end; its output, or what it complained about. Not for talkative programs: their words wait in a pipe.

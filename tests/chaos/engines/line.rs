@@ -38,10 +38,16 @@ impl Line {
     /// A command of this line, in `place`, as its user.
     pub(crate) fn command(&self, place: &Place, program: &Path, variables: &[(&str, String)]) -> Command {
         let mut command = daemon::command(self.user, &place.path, program, variables);
-        if self.root != Path::new("/") {
-            command.env("PATH", format!("{}:{}", self.root.join("bin").display(), daemon::PATH));
-        }
+        command.env("PATH", self.path());
         command
+    }
+
+    /// Where its programs are looked for.
+    pub(crate) fn path(&self) -> String {
+        match self.root == Path::new("/") {
+            true => daemon::PATH.to_owned(),
+            false => format!("{}:{}", self.root.join("bin").display(), daemon::PATH),
+        }
     }
 
     /// The start script itself: Debian's wrapper of that name insists on its own user and folders.

@@ -9,6 +9,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::daemon::{self, Daemon};
@@ -105,6 +106,29 @@ impl Node {
         let answer = daemon::run(&mut command, &format!("{expression}\n"), ANSWER).await?;
         let value = answer.trim().strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
         value.map(str::to_owned).ok_or_else(|| format!("{expression}: {answer}"))
+    }
+
+    /// Has a command run beside the node, as its user; `rabbitmqctl` in it means this node.
+    pub(super) fn lend(&self, mut command: Command) -> Command {
+        let server = self.line.server();
+        let scripts = server.parent().unwrap_or(Path::new("/"));
+        command
+            .env("PATH", format!("{}:{}", scripts.display(), self.line.path()))
+            .env("ERL_EPMD_PORT", self.epmd.to_string())
+            .env("RABBITMQ_NODENAME", &self.name)
+            .env("RABBITMQ_USE_LONGNAME", "true")
+            .env("RABBITMQ_CONF_ENV_FILE", self.place.path.join("rabbitmq-env.conf"));
+        daemon::lend(command, &self.place)
+    }
+
+    /// A folder beside its data that it may write to.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        self.place.folder(name)
+    }
+
+    /// Hands a file to its user.
+    pub(super) fn own(&self, file: &Path) {
+        self.place.give(file);
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -63,6 +63,14 @@ impl Place {
         path
     }
 
+    /// A folder in this one that the engine's user may write to.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path.join(name);
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.give(&path);
+        path
+    }
+
     /// Remembers a process, for the run after one that was killed.
     pub(crate) fn remember(&self, pid: Pid) {
         let file = self.path.join("pids");

@@ -8,6 +8,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -48,6 +49,13 @@ impl Postgres {
         Self::start_in(Self::place("postgres"), logs, "postgres", port, "").await
     }
 
+    /// A fresh server with lines of its own in the configuration, which may name its folder.
+    pub(crate) async fn start_with(logs: &Path, extra: impl FnOnce(&Path) -> String) -> Self {
+        let place = Self::place("postgres");
+        let extra = extra(&place.path);
+        Self::start_in(place, logs, "postgres", 0, &extra).await
+    }
+
     /// A fresh server in a folder that is there already.
     pub(super) async fn start_in(place: Place, logs: &Path, name: &str, port: u16, extra: &str) -> Self {
         let password = Uuid::now_v7().simple().to_string();
@@ -86,6 +94,21 @@ impl Postgres {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.path.join("data")
+    }
+
+    /// A folder beside its data that it may write to.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.place.folder(name)
+    }
+
+    /// Has a command run as the server's user, in the server's folder.
+    pub(crate) fn lend(&self, command: Command) -> Command {
+        daemon::lend(command, &self.place)
     }
 
     /// The URL of one of its databases.

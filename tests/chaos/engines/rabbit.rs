@@ -6,7 +6,8 @@
 //! **Invariant:** a method that changes something returns when the cluster says that it is so.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -61,6 +62,21 @@ impl Rabbit {
     /// A node's URL.
     pub(crate) fn url(&self, node: usize) -> String {
         format!("amqp://guest:guest@{}/%2f", self.address(node))
+    }
+
+    /// Has a command run beside a node, as its user; `rabbitmqctl` in it means that node.
+    pub(crate) fn lend(&self, node: usize, command: Command) -> Command {
+        self.node(node).lend(command)
+    }
+
+    /// A folder beside a node's data that it may write to.
+    pub(crate) fn folder(&self, node: usize, name: &str) -> PathBuf {
+        self.node(node).folder(name)
+    }
+
+    /// Hands a file to a node's user.
+    pub(crate) fn own(&self, node: usize, file: &Path) {
+        self.node(node).own(file);
     }
 
     /// How many nodes there are.

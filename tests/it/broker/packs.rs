@@ -99,6 +99,7 @@ async fn replies_of_one_moment_travel_together_and_each_wakes_its_waiter() {
             reason: None,
             click_id: None,
             link_id: None,
+            trace: None,
         })
         .collect();
     let waiting: Vec<_> = replies.iter().map(|reply| waiters.register(Uuid::nil(), reply.id).unwrap()).collect();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leadline::broker::{Address, Letter, PublishError, Queue, Topology};
+use leadline::lead::Trace;
 use leadline::lifecycle::Engine;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +22,9 @@ async fn confirmed_letters_are_in_their_queues_with_their_properties() {
     let publisher = site.publisher().await;
     let link = site.link();
     let id = Uuid::now_v7();
-    let sent = Letter { id, reply_to: Some("somewhere".to_owned()), ..letter(Queue::Shard(3), "hello") };
+    let trace = Some(Box::new(Trace::new("00-1-2-01".to_owned(), "a=1".to_owned())));
+    let reply_to = Some("somewhere".to_owned());
+    let sent = Letter { id, reply_to, trace: trace.clone(), ..letter(Queue::Shard(3), "hello") };
     publisher.publish(sent).await.unwrap();
     let mut inlet = link.open(&Queue::SHARDS, 10).await.unwrap();
     let delivery = receive(&mut inlet, 1).await.remove(0);
@@ -30,7 +33,7 @@ async fn confirmed_letters_are_in_their_queues_with_their_properties() {
     assert_eq!(delivery.message_id, Some(id.to_string()));
     assert_eq!(delivery.reply_to.as_deref(), Some("somewhere"));
     assert_eq!((delivery.delivery_count, delivery.redelivered), (0, false));
-    assert_eq!(delivery.death, None);
+    assert_eq!((delivery.death, delivery.trace), (None, trace));
     inlet.settle(&[delivery.tag]).await.unwrap();
     inlet.close().await;
     drop((publisher, link));
@@ -227,6 +230,7 @@ async fn post_never_waits_and_draining_waits_for_confirms() {
                 id: Uuid::now_v7(),
                 body: n.to_string().into_bytes(),
                 reply_to: None,
+                trace: None,
             })
         })
         .count();

@@ -20,6 +20,7 @@ fn reply() -> Reply {
         reason: None,
         click_id: Some("click".to_owned()),
         link_id: Some(Uuid::now_v7()),
+        trace: None,
     }
 }
 
@@ -50,6 +51,7 @@ async fn a_reply_makes_the_round_trip_also_after_a_reconnect() {
             id: Uuid::now_v7(),
             body: b"nonsense".to_vec(),
             reply_to: None,
+            trace: None,
         };
         let waiter = waiters.register(Uuid::now_v7(), nonsense.id).unwrap();
         assert!(publisher.post(nonsense));

@@ -113,7 +113,7 @@ pub(crate) async fn channel() -> (Connection, lapin::Channel) {
 }
 
 pub(crate) fn letter(queue: Queue, body: &str) -> Letter {
-    Letter { to: Address::Queue(queue), id: Uuid::now_v7(), body: body.into(), reply_to: None }
+    Letter { to: Address::Queue(queue), id: Uuid::now_v7(), body: body.into(), reply_to: None, trace: None }
 }
 
 /// Receives exactly `count` deliveries.

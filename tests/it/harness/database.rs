@@ -5,8 +5,8 @@
 //!
 //! **Invariant:** no test sees another's rows, and none runs on a half-made template.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, thread};
 
 use leadline::config::Config;
 use leadline::lifecycle::Health;
@@ -40,10 +40,39 @@ impl Database {
         Self { url: at(&admin, name), admin, name: name.to_owned() }
     }
 
+    /// One without tables.
+    pub(crate) async fn bare(name: &str) -> Self {
+        let admin = super::required("TEST_DATABASE_URL");
+        let mut connection = connect(&admin).await;
+        execute(&mut connection, format!("CREATE DATABASE {name}")).await;
+        connection.close().await.unwrap();
+        Self { url: at(&admin, name), admin, name: name.to_owned() }
+    }
+
+    /// Another one on the same server, which exists or does not.
+    pub(crate) fn named(&self, name: &str) -> Self {
+        Self { admin: self.admin.clone(), name: name.to_owned(), url: at(&self.admin, name) }
+    }
+
     /// Drops it, whoever is still connected.
     pub(crate) async fn remove(&self) {
         let mut connection = connect(&self.admin).await;
         execute(&mut connection, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
+    }
+}
+
+/// Drops a database at the end of its test, however that ends.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Database);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let database = self.0.clone();
+        let cleaner = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(database.remove());
+        });
+        cleaner.join().ok();
     }
 }
 

@@ -82,6 +82,11 @@ impl Diary {
         self.strangers.lock().unwrap().contains(customer)
     }
 
+    /// Forgets a request that a restore took back, with whatever was told about it.
+    pub(crate) fn forget(&self, id: Uuid) {
+        self.entries.lock().unwrap().retain(|entry| entry.id != Some(id));
+    }
+
     /// A copy of all entries.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap().clone()

@@ -18,6 +18,9 @@ pub(crate) mod client;
 pub(crate) mod document;
 pub(crate) mod diary;
 pub(crate) mod ledger;
+#[cfg(feature = "otlp")]
+pub(crate) mod collector;
+pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod service;
 pub(crate) mod track;
@@ -78,8 +81,9 @@ pub(crate) struct Harness {
     pub(crate) apis: Vec<Service>,
     /// Running workers.
     pub(crate) workers: Vec<Service>,
+    /// The test's own.
+    pub(crate) database: Database,
     client: Client,
-    database: Database,
     log: Log,
     finished: bool,
 }
@@ -111,21 +115,23 @@ impl Harness {
 
     /// The engines, the tables, and nobody at work.
     pub(crate) async fn empty(tune: impl FnOnce(&mut Config)) -> Self {
+        Self::over(Database::create(&fresh_name(), &configuration()).await, tune).await
+    }
+
+    /// The same over tables that are there already, with what stands in them.
+    pub(crate) async fn over(database: Database, tune: impl FnOnce(&mut Config)) -> Self {
         let log = Log::listen();
+        let mut config = configuration();
         let amqp = required("TEST_AMQP_URL");
-        let name = format!("leadline_test_{}", id::alphanumerics(12).to_lowercase());
-        let mut config =
-            leadline::config::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/test.toml"))).unwrap();
-        let database = Database::create(&name, &config).await;
         let postgres = Proxy::before(&database.url, 5432).await;
         let rabbitmq = Proxy::before(&amqp, 5672).await;
         config.store.url = SecretString::from(postgres.through(&database.url));
         config.broker.url = SecretString::from(rabbitmq.through(&amqp));
-        config.broker.prefix = format!("{name}.");
+        config.broker.prefix = format!("{}.", database.name);
         patient(&mut config);
         tune(&mut config);
         assert_eq!(leadline::config::violations(&config), Vec::<String>::new());
-        let pool = PgPoolOptions::new().max_connections(4).connect(&database.url).await.unwrap();
+        let pool = pool(&database).await;
         let workspace = given::workspace(&pool).await;
         let link = given::link(&pool, &workspace).await;
         Self {
@@ -151,6 +157,21 @@ impl Harness {
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
+}
+
+/// The test's own connections to a database.
+pub(crate) async fn pool(database: &Database) -> PgPool {
+    PgPoolOptions::new().max_connections(4).connect(&database.url).await.unwrap()
+}
+
+/// What all tests begin with.
+pub(crate) fn configuration() -> Config {
+    leadline::config::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/test.toml"))).unwrap()
+}
+
+/// A name for a database, and for what else belongs to one test.
+pub(crate) fn fresh_name() -> String {
+    format!("leadline_test_{}", id::alphanumerics(12).to_lowercase())
 }
 
 /// Deadlines that a busy machine does not meet by accident; tests of deadlines set their own.

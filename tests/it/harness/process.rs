@@ -1,12 +1,13 @@
 //! The compiled binary as a process of its own, for kills that are kills.
 //!
-//! Enters: a role and the test's configuration. Leaves: an address, and a process that can be killed.
+//! Enters: a role and the test's configuration. Leaves: an address, and a process that can be killed. The binary may be that of
+//! another release, which has the configuration that its own tests are made for.
 //!
 //! **Invariant:** no process outlives its test.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
@@ -25,6 +26,38 @@ pub(crate) struct Process {
     lines: PathBuf,
 }
 
+/// A compiled `leadline`.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    binary: PathBuf,
+    config: PathBuf,
+}
+
+impl Program {
+    /// The one that is tested.
+    pub(crate) fn current() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        Self { binary: env!("CARGO_BIN_EXE_leadline").into(), config: root.join("config/test.toml") }
+    }
+
+    /// One that was put into a folder with its `config/`.
+    pub(crate) fn within(folder: &Path) -> Self {
+        Self { binary: folder.join("leadline"), config: folder.join("config/test.toml") }
+    }
+
+    /// A command of it, on a test's engines.
+    pub(crate) fn command(&self, config: &Config) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("--config")
+            .arg(&self.config)
+            .env("DATABASE_URL", config.store.url.expose_secret())
+            .env("AMQP_URL", config.broker.url.expose_secret())
+            .env("LEADLINE__BROKER__PREFIX", &config.broker.prefix);
+        command
+    }
+}
+
 impl Process {
     /// Starts `leadline <role>` and waits until it is ready.
     pub(crate) async fn start(role: &str, config: &Config, client: &Client) -> Self {
@@ -33,13 +66,22 @@ impl Process {
 
     /// The same with more settings.
     pub(crate) async fn start_with(role: &str, config: &Config, client: &Client, more: &[(&str, &str)]) -> Self {
+        Self::start_of(&Program::current(), role, config, client, more).await
+    }
+
+    /// The same of any program.
+    pub(crate) async fn start_of(
+        program: &Program,
+        role: &str,
+        config: &Config,
+        client: &Client,
+        more: &[(&str, &str)],
+    ) -> Self {
         let (address, metrics) = (free_address(), free_address());
         let lines = std::env::temp_dir().join(format!("leadline-{}-{role}.log", address.port()));
-        let child = Command::new(env!("CARGO_BIN_EXE_leadline"))
-            .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/test.toml"), role])
-            .env("DATABASE_URL", config.store.url.expose_secret())
-            .env("AMQP_URL", config.broker.url.expose_secret())
-            .env("LEADLINE__BROKER__PREFIX", &config.broker.prefix)
+        let child = program
+            .command(config)
+            .arg(role)
             .env("LEADLINE__HTTP__LISTEN", address.to_string())
             .env("LEADLINE__HTTP__METRICS_LISTEN", metrics.to_string())
             .env("LEADLINE__TELEMETRY__FORMAT", "json")

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
@@ -114,6 +114,17 @@ impl Queues {
             taken.expect("a message to bounce").unwrap().unwrap();
         }
         channel.close(200, "".into()).await.unwrap();
+    }
+
+    /// The first message of a queue, which stays where it is.
+    pub(crate) async fn peek(&self, queue: &str) -> (BasicProperties, Vec<u8>) {
+        let channel = self.connection.create_channel().await.unwrap();
+        let name = self.name(queue);
+        let got = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.unwrap();
+        let message = got.expect("a message to look at").delivery;
+        // Closing gives it back.
+        channel.close(200, "".into()).await.unwrap();
+        (message.properties, message.data)
     }
 
     /// A reply queue of the test's own: its name and what arrives in it.
