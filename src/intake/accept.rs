@@ -140,7 +140,7 @@ impl Intake {
         arrived: Instant,
         trace: Option<Box<Trace>>,
     ) -> Answer {
-        let resolving = self.tracer.begin(Step::Resolve, trace.as_deref());
+        let resolving = self.tracer.step(Step::Resolve, trace.as_deref());
         let found = self.resolver.resolve(question(workspace_id, &lead)).await;
         resolving.end();
         let plan = plan(workspace_id, &lead, found);

@@ -107,7 +107,7 @@ impl Bulk<'_> {
 
     async fn accept(&self, leads: Vec<TrackLead>) -> Vec<Answer> {
         let questions = leads.iter().map(|lead| question(self.workspace_id, lead)).collect();
-        let resolving = self.intake.tracer.begin(Step::Resolve, self.trace.as_deref());
+        let resolving = self.intake.tracer.step(Step::Resolve, self.trace.as_deref());
         let found = self.intake.resolver.resolve_all(questions).await;
         resolving.end();
         let planned = leads.into_iter().zip(found).map(|(lead, found)| {

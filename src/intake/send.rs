@@ -160,7 +160,7 @@ impl Intake {
             }
         };
         let reply = reply.ok_or(NotSent::Refused(Cause::NoVerdict))?;
-        let mut heard = self.tracer.begin(Step::Receive(REPLIES), reply.trace.as_deref());
+        let mut heard = self.tracer.step(Step::Receive(REPLIES), reply.trace.as_deref());
         heard.note("lead.ending", reply.ending.as_str());
         let waited = (Utc::now() - message.accepted_at).num_microseconds().unwrap_or(0).max(0) as f64 / 1e6;
         self.metrics.accept_to_reply.with_label_values(&[message.mode.as_str()]).observe(waited);
@@ -172,7 +172,7 @@ impl Intake {
     fn letter(&self, message: &mut LeadMessage, reply_to: Option<String>) -> Option<(Letter, Span)> {
         let past = message.mode == Mode::Wait && !message.is_follow_up();
         let queue = if past { Queue::Wait } else { Queue::Shard(message.shard()) };
-        let mut span = self.tracer.begin(Step::Publish(queue.as_str()), message.trace.as_deref());
+        let mut span = self.tracer.step(Step::Publish(queue.as_str()), message.trace.as_deref());
         if let Some(place) = span.place() {
             span.note("lead.id", message.id);
             span.note("lead.mode", message.mode.as_str());
@@ -213,7 +213,7 @@ impl Intake {
 
     async fn record(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
         let lead_id = message.id;
-        let mut span = self.tracer.begin(Step::Record, message.trace.as_deref());
+        let mut span = self.tracer.step(Step::Record, message.trace.as_deref());
         span.note("lead.id", lead_id);
         let outcome = self.direct.record(message.clone(), until).await;
         match &outcome {

@@ -50,7 +50,7 @@ impl Tracer {
 
     /// No span.
     #[must_use]
-    pub fn begin(&self, _: Step, _: Option<&Trace>) -> Span {
+    pub fn step(&self, _: Step, _: Option<&Trace>) -> Span {
         Span {}
     }
 

@@ -42,7 +42,7 @@ impl Spans {
         }
         batch.count("messaging.batch.message_count", received.len());
         let leads = places().map(|(readable, place)| {
-            let mut span = tracer.begin(Step::Receive(readable.queue.as_str()), Some(place));
+            let mut span = tracer.step(Step::Receive(readable.queue.as_str()), Some(place));
             span.link(&batch);
             span.note("lead.id", readable.received.message.id);
             span.note("lead.mode", readable.received.message.mode.as_str());

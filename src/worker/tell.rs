@@ -29,7 +29,7 @@ pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, commit
 /// Tells about leads that had been parked.
 pub(super) fn parked(bench: &Bench, told: &[Told], committed: DateTime<Utc>) {
     for Told { message, reply_to, ended } in told {
-        let mut span = bench.tracer.begin(Step::Record, message.trace.as_deref());
+        let mut span = bench.tracer.step(Step::Record, message.trace.as_deref());
         span.note("lead.id", message.id);
         one(bench, message, reply_to.as_deref(), ended, committed, span);
     }

@@ -88,7 +88,7 @@ impl Tracer {
 
     /// Begins a step of a lead; nothing if the lead is not traced.
     #[must_use]
-    pub fn begin(&self, step: Step, place: Option<&Trace>) -> Span {
+    pub fn step(&self, step: Step, place: Option<&Trace>) -> Span {
         match (&self.0, place) {
             (Some(_), Some(place)) => self.below(&read(place), step),
             _ => Span::default(),
@@ -279,7 +279,7 @@ mod tests {
         assert!(exporter.is_none() && !tracer.is_on());
         let span = tracer.request("POST", Some("/track/lead"), Some(&place(PARENT)));
         assert!(!span.is_live() && span.place().is_none() && span.trace_id().is_none());
-        assert!(!tracer.begin(Step::Resolve, Some(&place(PARENT))).is_live());
+        assert!(!tracer.step(Step::Resolve, Some(&place(PARENT))).is_live());
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
             let silent = tracer.request("GET", None, Some(&unwished));
             assert!(!silent.is_live() && silent.place().is_none());
             assert_eq!(silent.trace_id().as_deref(), Some(unwished.id()), "for log lines");
-            assert!(!tracer.begin(Step::Record, Some(&unwished)).is_live());
+            assert!(!tracer.step(Step::Record, Some(&unwished)).is_live());
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
     fn a_trace_goes_on_through_whatever_it_takes_along() {
         let tracer = tracer(0.0);
         let request = tracer.request("POST", Some("/track/lead"), Some(&place(PARENT))).place().unwrap();
-        let publish = tracer.begin(Step::Publish("s00"), Some(&request)).place().unwrap();
+        let publish = tracer.step(Step::Publish("s00"), Some(&request)).place().unwrap();
         for trace in [&request, &publish] {
             assert_eq!((trace.id(), trace.state.as_str()), (place(PARENT).id(), "vendor=opaque"));
         }
