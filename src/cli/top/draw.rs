@@ -1,6 +1,7 @@
 //! A view on a screen of any size.
 //!
-//! Enters: a [`View`], a buffer. Leaves: cells. A wide screen has both tables side by side; a low one leaves out processes.
+//! Enters: a [`View`], a buffer. Leaves: cells. A wide screen has both tables side by side; a low one does without blank
+//! lines, then without some of the processes.
 //!
 //! **Invariant:** pure: the same view on the same size gives the same cells.
 
@@ -27,7 +28,9 @@ pub fn draw(view: &View, area: Rect, buffer: &mut Buffer) {
     let (answers, endings) = (modes(&view.answers), modes(&view.endings));
     let tables = if wide { answers.max(endings) } else { answers + endings };
     let queues = u16::try_from(view.shards.len()).unwrap_or(0) + 1;
-    let rows = [2, tables, 1, 2, 1, queues].map(Constraint::Length);
+    let processes = u16::try_from(view.members.len()).unwrap_or(0) + 1;
+    let blank = u16::from(2 + tables + 1 + 2 + 1 + queues + processes <= area.height);
+    let rows = [2, tables, blank, 2, blank, queues].map(Constraint::Length);
     let [head, numbers, _, now, _, depths, members] =
         Layout::vertical(rows.into_iter().chain([Constraint::Min(0)])).areas(area);
     Paragraph::new(top_lines(view)).render(head, buffer);
