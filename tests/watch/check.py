@@ -159,11 +159,12 @@ def main(folder):
     recorded, alerting = rules(read("deploy/prometheus/leadline.rules.yml")), rules(read("deploy/prometheus/alerts.yml"))
     tests = [case for path in sorted((ROOT / "deploy/prometheus/tests").glob("*.yml")) for case in cases(path.read_text())]
     runbook, board = read("deploy/runbook.md"), read("deploy/grafana/leadline.json")
+    typing = "\n".join(path.read_text() for path in sorted((ROOT / "src/cli/args").glob("*.rs")))
     ruled, shown = used()
     uses = ruled + shown
     offences = (names(uses, known(readme), {rule["record"] for rule in recorded}) + unwatched(uses, readme)
                 + alerts(alerting, headings(runbook), tests) + recording(recorded) + dashboard(board)
-                + typed(runbook, commands(read("src/cli/args.rs")), keys(read("config/default.toml"))))
+                + typed(runbook, commands(typing), keys(read("config/default.toml"))))
     for offence in offences:
         print(offence)
     parsed = [{"record": f"shown:{number}", "expr": expression} for number, (_, expression) in enumerate(shown)]

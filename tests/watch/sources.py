@@ -65,7 +65,7 @@ def fences(text, language):
 
 
 def commands(args):
-    """What can be typed after `leadline`, read from src/cli/args.rs: `api`, `lead show` …"""
+    """What can be typed after `leadline`, read from all of src/cli/args: `api`, `lead show` …"""
     kebab = lambda name: re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
     enums = {name: re.findall(r"^    ([A-Z]\w+)(?:\((\w+)\))?", body, re.M)
              for name, body in re.findall(r"^pub enum (\w+) \{\n(.*?)^\}", args, re.M | re.S)}
