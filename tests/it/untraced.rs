@@ -21,7 +21,9 @@ async fn without_an_endpoint_no_header_and_no_field_speaks_of_a_trace() {
     let answer = house.track_as(&workspace, 0, call, &body).await.ok();
     assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("trace")), "{:?}", answer.headers);
     let (properties, bytes) = house.queues.peek(&Queues::shard(&house.message(&body))).await;
-    assert_eq!(properties.headers().as_ref().map(|headers| headers.inner().len()).unwrap_or(0), 0, "{properties:?}");
+    // Some brokers add a header of their own.
+    let headers = properties.headers().clone().unwrap_or_default();
+    assert!(headers.inner().keys().all(|name| !name.as_str().starts_with("trace")), "{properties:?}");
     let message: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(message.get("trace"), None);
     house.add_worker().await;
