@@ -60,7 +60,7 @@ cmd_test() {
     test_urls
     # A test waits for engines about half of its time.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc) + 1))}
-    STEP=0 STEPS=9
+    STEP=0 STEPS=11
     if [ $# = 0 ]; then STEPS=$((STEPS + 3)); fi
     if [ -x "$ROOT/tests/clients/run" ]; then STEPS=$((STEPS + 1)); fi
     step "format" cargo_here fmt --check
