@@ -106,14 +106,16 @@ impl Scratch {
         Ok(())
     }
 
-    /// Lets every commit on connections made from now on wait so long (at most 100 ms) before it is written to disk, as it
-    /// would for a standby far away; commits that come meanwhile are written with it. Takes a role that may set that.
-    pub(crate) async fn delay_commits(&self, delay: Duration) -> Outcome<()> {
-        for (setting, value) in [("commit_delay", delay.as_micros()), ("commit_siblings", 0)] {
-            let set = format!("ALTER DATABASE {} SET {setting} = {value}", self.name);
-            let set = sqlx::query(AssertSqlSafe(set)).execute(&self.pool).await;
-            set.map_err(|error| format!("PostgreSQL's {setting} cannot be set: {error}"))?;
-        }
+    /// Lets every transaction that records leads wait so long when it has written them, whatever others do meanwhile. No counter
+    /// of a link is locked by then.
+    pub(crate) async fn slow_down(&self, by: Duration) -> Outcome<()> {
+        let wait = format!(
+            "CREATE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_sleep({}); RETURN NULL; END $$;
+            CREATE TRIGGER slow_down AFTER INSERT ON leads FOR EACH STATEMENT EXECUTE FUNCTION slow_down()",
+            by.as_secs_f64()
+        );
+        sqlx::raw_sql(AssertSqlSafe(wait)).execute(&self.pool).await?;
         Ok(())
     }
 

@@ -4,11 +4,10 @@
 //! It is a part of the benchmark and no bench of its own, because generator, diary, processes, ledger and plots are the same.
 //!
 //! One worker at full speed records all that the API on the same cores accepts, so each is slowed; by waiting and not by
-//! computing, since cores are what one machine cannot add. PostgreSQL lets every commit in this database wait
-//! (`commit_delay`, as for a standby far away), and a worker has one lane and few leads in a transaction: so it does nothing
-//! most of the time, and another one can do as much. It is sent little ahead of its work, so that what piles up waits in the
-//! queues, where the next worker finds it. A link's counter is locked until the commit, hence many links: what waits for
-//! the same row does not scale.
+//! computing, since cores are what one machine cannot add. A trigger lets every recording transaction wait, each for itself, and
+//! a worker has one lane and few leads in a transaction: so it does nothing most of the time, and another one can do as much.
+//! It is sent little ahead of its work, so that what piles up waits in the queues, where the next worker finds it. A link's
+//! counter is locked until the commit, hence many links: what waits for the same row does not scale.
 //!
 //! **Invariant:** load and workers follow a plan that was fixed before; nothing that is read decides what happens next.
 
@@ -36,7 +35,8 @@ use super::stretches::Tally;
 use course::{Course, Moment, look};
 use steps::{Step, steps};
 
-const COMMIT_DELAY: Duration = Duration::from_millis(80);
+/// How long a recording transaction waits.
+const WAIT: Duration = Duration::from_millis(80);
 /// Leads in a transaction.
 const BATCH: u32 = 16;
 const LINKS: usize = 20_000;
@@ -60,7 +60,7 @@ fn slow() -> [(&'static str, String); 3] {
 pub(super) async fn run(args: &Args, ground: &Ground) -> Outcome<bool> {
     let seeds = Seeds::shaped("scale", LINKS, LINKS, false)?;
     ground.ours_base.settle(&seeds).await?;
-    ground.ours_base.delay_commits(COMMIT_DELAY).await?;
+    ground.ours_base.slow_down(WAIT).await?;
     let mut tally = Tally::default();
     let mut ours = Ours::start(ground, &args.amqp_url, Layout::Api).await?;
     ours.add_worker(&slow()).await?;
@@ -96,7 +96,7 @@ pub(super) async fn run(args: &Args, ground: &Ground) -> Outcome<bool> {
 /// Leads per second that one worker records while more than that are waiting.
 async fn capacity(args: &Args, ours: &Ours<'_>, ground: &Ground, seeds: &Seeds, tally: &mut Tally) -> Outcome<f64> {
     // It cannot record more than a batch in each wait.
-    let most = f64::from(BATCH) / COMMIT_DELAY.as_secs_f64();
+    let most = f64::from(BATCH) / WAIT.as_secs_f64();
     let job = Job { rate: 2.0 * most, ..ours.job(seeds, CONNECTIONS) };
     ours.fresh().await?;
     tally.run(ours, &Job { seconds: WARM_S, ..job.clone() }).await?;
