@@ -41,7 +41,11 @@ pub(super) fn print_whole(f: &Figures) {
         println!("\nresident memory, MiB (ours: the largest ever; the engines': at the end): {}", each.join(", "));
     }
     let [h, ours] = f.generator_shares();
-    println!("load generator: at most {h:.0} % of one core under H, {ours:.0} % under Leadline");
+    let shares = [(h, "H"), (ours, "Leadline")].into_iter().filter(|(share, _)| share.is_finite());
+    let shares: Vec<String> = shares.map(|(share, under)| format!("{share:.0} % of one core under {under}")).collect();
+    if !shares.is_empty() {
+        println!("load generator: at most {}", shares.join(", "));
+    }
     if let Some(run) = f.cells.first().and_then(|cell| cell.runs.last()) {
         println!("body of an answer: {} bytes (H: {})", run.load.body_bytes, BODY.len());
     }
