@@ -40,6 +40,11 @@ use args::{Cli, Command};
 use error::CliError;
 use out::{Out, complain};
 
+/// The exit code of a command that works through many, when some were refused.
+const REFUSED: u8 = 3;
+/// The same, when it was ended by SIGINT or SIGTERM: as shells say it.
+const INTERRUPTED: u8 = 130;
+
 /// How long threads that block may hold up the exit.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 

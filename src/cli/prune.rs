@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::INTERRUPTED;
 use super::args::{BuriedPruneArgs, ClicksPruneArgs, PruneCommand};
 use super::error::CliError;
 use super::out::Out;
@@ -20,8 +21,6 @@ use crate::store::{BuriedFilter, OldClicks, OldGraves, Pruned, Store, StoreError
 
 /// Visits reuse a click for an hour, and a lead may be on its way for longer than that.
 const LEAST: Duration = Duration::from_secs(24 * 60 * 60);
-/// As shells say it of what was ended by SIGINT.
-const INTERRUPTED: u8 = 130;
 /// Graves that are looked into at once.
 const PAGE: i64 = 1000;
 

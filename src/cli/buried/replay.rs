@@ -19,6 +19,7 @@ use super::super::error::CliError;
 use super::super::out::Out;
 use super::super::progress::Progress;
 use super::super::serve::Signals;
+use super::super::{INTERRUPTED, REFUSED};
 use super::PREFIX;
 use crate::broker::{Address, Letter, PublishError, Publisher, Queue};
 use crate::config::Config;
@@ -34,10 +35,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 const PAGE: i64 = 200;
 /// Letters whose confirm is waited for at once.
 const AT_ONCE: usize = 32;
-/// Some are no lead messages.
-const REFUSED: u8 = 3;
-/// As shells say it of what was ended by SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Replays one grave.
 ///

@@ -36,6 +36,7 @@ use super::args::ImportArgs;
 use super::error::CliError;
 use super::out::Out;
 use super::serve::Signals;
+use super::{INTERRUPTED, REFUSED};
 use crate::config;
 use crate::lifecycle::Stop;
 use desk::Desk;
@@ -44,11 +45,6 @@ use progress::Progress;
 use send::Courier;
 use server::Server;
 use source::Source;
-
-/// Some lines were refused.
-const REFUSED: u8 = 3;
-/// As shells say it of what was ended by SIGINT.
-const INTERRUPTED: u8 = 130;
 
 type Batches = tokio::sync::Mutex<mpsc::Receiver<Result<Batch, CliError>>>;
 

@@ -26,7 +26,7 @@ use reqwest::Client;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::args::TopArgs;
-use super::error::CliError;
+use super::error::{CliError, cause};
 use super::moment::length;
 use super::out::Out;
 use super::serve::Signals;
@@ -164,13 +164,7 @@ impl Looker {
     }
 
     async fn page(&self, url: &str) -> Result<String, String> {
-        let plain = |error: reqwest::Error| {
-            let mut inner: &dyn std::error::Error = &error;
-            while let Some(source) = inner.source() {
-                inner = source;
-            }
-            inner.to_string()
-        };
+        let plain = |error: reqwest::Error| cause(&error);
         let answer = self.client.get(url).header("accept", "text/plain;version=0.0.4").send().await.map_err(plain)?;
         if !answer.status().is_success() {
             return Err(format!("answers {}", answer.status()));
