@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+/// How long the suite waits for what must come, however slow and crowded the machine: only a run that fails waits so long.
+pub(crate) const EVENTUALLY: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A fault lasts this long; load goes on meanwhile.

@@ -190,22 +190,19 @@ impl Fleet {
         slots.iter().filter_map(seen).collect()
     }
 
-    /// Waits until every wanted process answers its probe `path` with 200.
-    pub(crate) async fn up(&self, client: &reqwest::Client, path: &str, patience: Duration) -> Result<(), String> {
-        within(patience, || async {
-            let wanted: Vec<(String, SocketAddr)> = {
-                let slots = self.slots.lock().unwrap();
-                slots.iter().filter(|slot| slot.wanted).map(|slot| (slot.name.clone(), slot.metrics)).collect()
-            };
-            for (name, metrics) in wanted {
-                let answer = client.get(format!("http://{metrics}{path}")).send().await;
-                if !answer.is_ok_and(|answer| answer.status() == 200) {
-                    return Err(format!("{name} does not answer {path}"));
-                }
+    /// Whether every wanted process says that it is ready.
+    pub(crate) async fn ready(&self, client: &reqwest::Client) -> Result<(), String> {
+        let wanted: Vec<(String, SocketAddr)> = {
+            let slots = self.slots.lock().unwrap();
+            slots.iter().filter(|slot| slot.wanted).map(|slot| (slot.name.clone(), slot.metrics)).collect()
+        };
+        for (name, metrics) in wanted {
+            let answer = client.get(format!("http://{metrics}/readyz")).send().await;
+            if !answer.is_ok_and(|answer| answer.status() == 200) {
+                return Err(format!("{name} is not ready"));
             }
-            Ok(())
-        })
-        .await
+        }
+        Ok(())
     }
 
     fn with(&self, name: &str, change: impl FnOnce(&mut Slot)) {

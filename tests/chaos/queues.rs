@@ -4,18 +4,16 @@
 //!
 //! **Invariant:** each call uses a connection of its own, so that no fault of the broker outlasts it here.
 
-use std::time::Duration;
-
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use leadline::lead::LeadMessage;
 use tokio::time::timeout;
 
+use crate::clock::EVENTUALLY;
+
 /// Every queue of topology v1.
 pub(crate) const QUEUES: [&str; 6] = ["s00", "s01", "s02", "s03", "wait", "dead"];
-
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Bytes for a queue.
 #[derive(Debug, Clone)]
@@ -106,7 +104,7 @@ async fn published(channel: &Channel, planted: &[Planted]) -> lapin::Result<Vec<
 }
 
 async fn soon<T>(work: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
-    match timeout(PATIENCE, work).await {
+    match timeout(EVENTUALLY, work).await {
         Ok(worked) => worked.map_err(|error| error.to_string()),
         Err(_) => Err("RabbitMQ did not answer the suite".to_owned()),
     }

@@ -16,6 +16,8 @@ use crate::fleet::{Fleet, Seen};
 use crate::process::Size;
 
 const EVERY: Duration = Duration::from_millis(200);
+/// One that is frozen never does; the others are not read meanwhile.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Every series of a metrics page.
 type Page = HashMap<String, f64>;
@@ -35,7 +37,7 @@ impl Readings {
         let (readings, fleet) = (Self::default(), fleet.clone());
         let reader = readings.clone();
         tokio::spawn(async move {
-            let client = reqwest::Client::builder().timeout(EVERY).build().unwrap();
+            let client = reqwest::Client::builder().timeout(ANSWERS_WITHIN).build().unwrap();
             loop {
                 join_all(fleet.seen().into_iter().map(|seen| reader.read(&client, seen))).await;
                 pause(EVERY).await;

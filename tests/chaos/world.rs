@@ -19,7 +19,7 @@ use sqlx::postgres::PgPoolOptions;
 use url::Url;
 use uuid::Uuid;
 
-use crate::clock::within;
+use crate::clock::{EVENTUALLY, within};
 use crate::diary::{Diary, Entry, Kind};
 use crate::fleet::{Engines, Fleet};
 use crate::given::{Tenant, tenants};
@@ -33,9 +33,6 @@ use crate::tune::queue_max_length;
 
 const APIS: usize = 2;
 const WORKERS: usize = 2;
-/// Accepted leads that may be on their way at any moment.
-const UNDER_WAY: i64 = 40;
-const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// The four edges, and the suite's own way to PostgreSQL, which follows a fail-over too.
 #[derive(Debug, Clone)]
@@ -162,7 +159,7 @@ impl World {
 
     /// Waits until every process is ready.
     pub(crate) async fn up(&self, what: &str) {
-        let up = self.fleet.up(&self.probes, "/readyz", START_WITHIN).await;
+        let up = within(EVENTUALLY, || self.fleet.ready(&self.probes)).await;
         up.unwrap_or_else(|last| panic!("{what}: {last}; logs in {}", self.folder.display()));
     }
 
@@ -171,11 +168,14 @@ impl World {
         draw(&mut self.dice.lock().unwrap())
     }
 
-    /// Waits until whoever was to be started anew was, every API has a `wait` recorded again, through the queue, and everything
-    /// that was accepted since the n-th entry of the diary has ended or is parked: nothing of a fault is left for the next one.
+    /// Waits until whoever was to be started anew was, all are ready, every API has a `wait` recorded again, through the queue,
+    /// and everything accepted between the n-th entry of the diary and now has ended or is parked: nothing of a fault is left
+    /// for the next one.
     pub(crate) async fn recovered(&self, since: usize, patience: Duration) -> Result<(), String> {
+        let until = self.diary.len();
         within(patience, || async {
             self.fleet.all_renewed()?;
+            self.fleet.ready(&self.probes).await?;
             for api in self.fleet.addresses() {
                 let entry = self.client.send_to(&self.tenants[0], &self.probe(Mode::Wait), api).await;
                 if entry.line.status != 200 {
@@ -183,15 +183,15 @@ impl World {
                 }
             }
             self.breakers_closed().await?;
-            self.ended(since).await
+            self.ended(since, until).await
         })
         .await
     }
 
-    /// That everything accepted up to now since the n-th entry of the diary has ended or is parked.
-    async fn ended(&self, since: usize) -> Result<(), String> {
+    /// That everything accepted between two entries of the diary has ended or is parked.
+    async fn ended(&self, since: usize, until: usize) -> Result<(), String> {
         let accepted = |entry: Entry| entry.line.lead_id.filter(|_| entry.line.status == 200);
-        let ids: Vec<Uuid> = self.diary.entries(since).into_iter().filter_map(accepted).collect();
+        let ids: Vec<Uuid> = self.diary.entries(since).into_iter().take(until - since).filter_map(accepted).collect();
         let open: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS (SELECT FROM leads WHERE id = asked.id) \
              AND NOT EXISTS (SELECT FROM parked_leads WHERE id = asked.id) \
@@ -201,8 +201,7 @@ impl World {
         .fetch_one(&self.pool)
         .await
         .map_err(|error| error.to_string())?;
-        // What was accepted a moment ago is on its way.
-        if open <= UNDER_WAY { Ok(()) } else { Err(format!("{open} accepted leads have not ended")) }
+        if open == 0 { Ok(()) } else { Err(format!("{open} accepted leads have not ended")) }
     }
 
     /// That every API goes through the queue.

@@ -3,12 +3,10 @@
 //! **Invariant:** done with processes of their own, apart from the load, whose size is compared with
 //! itself: after some dozens of failed attempts, and after hundreds.
 
-use std::time::Duration;
-
 use futures_util::FutureExt;
 
 use super::{Evidence, Fault, Span};
-use crate::clock::within;
+use crate::clock::{EVENTUALLY, within};
 use crate::fleet::{Engines, Fleet};
 use crate::process::{Role, Size};
 use crate::proxy::{Edge, Weather};
@@ -63,7 +61,7 @@ async fn in_vain(world: &World, weather: Weather) -> Evidence {
 
 /// The size of the fleet's process once so many connections were tried.
 async fn after(fleet: &Fleet, mq: &Edge, attempts: u64) -> Result<Size, String> {
-    let reached = within(Duration::from_secs(40), || async {
+    let reached = within(EVENTUALLY, || async {
         if mq.accepted() >= attempts { Ok(()) } else { Err(format!("only {} connects were tried", mq.accepted())) }
     });
     reached.await?;

@@ -12,7 +12,7 @@ use leadline::lead::Mode;
 use rand::Rng;
 
 use super::{Evidence, Fault, Span, Watch};
-use crate::clock::{pause, within};
+use crate::clock::{EVENTUALLY, pause, within};
 use crate::diary::Kind;
 use crate::load::Wish;
 use crate::process::Role;
@@ -56,13 +56,13 @@ async fn scale(world: &World, span: &mut Span) -> Evidence {
     world.fleet.recall(&two[1]);
     let more: Vec<String> = (0..6).map(|_| world.fleet.add(Role::Worker, &[])).collect();
     world.up("eight workers").await;
-    let busy = within(Duration::from_secs(8), || async {
+    let busy = within(EVENTUALLY, || async {
         let busy = more.iter().filter(|name| world.readings.of(name, "leadline_deliveries_total") > 0.0).count();
         if busy == more.len() { Ok(()) } else { Err(format!("only {busy} of the six new workers got anything")) }
     });
     let busy = busy.await;
     more.iter().for_each(|name| world.fleet.dismiss(name));
-    let gone = within(Duration::from_secs(10), || async {
+    let gone = within(EVENTUALLY, || async {
         let left = world.fleet.seen().into_iter().filter(|seen| more.contains(&seen.name)).count();
         if left == 0 { Ok(()) } else { Err(format!("{left} workers do not stop")) }
     });
@@ -87,7 +87,7 @@ async fn hang_up(world: &World, span: &mut Span) -> Evidence {
     let entries = world.diary.entries(from);
     let hung: Vec<_> = entries.iter().filter(|e| e.kind == Kind::HungUp && e.line.status == 0).collect();
     let customers: Vec<String> = hung.iter().map(|entry| entry.line.customer.clone()).collect();
-    let ended = within(Duration::from_secs(5), || async {
+    let ended = within(EVENTUALLY, || async {
         let ended: i64 = sqlx::query_scalar("SELECT count(*) FROM leads WHERE customer_external_id = ANY($1)")
             .bind(&customers)
             .fetch_one(&world.pool)
@@ -107,7 +107,8 @@ fn call(click: String, dice: &mut rand::rngs::StdRng) -> (Wish, Duration) {
         quantity: 1,
         kind: Kind::HungUp,
     };
-    (wish, Duration::from_micros(dice.random_range(200..60_000)))
+    // As many between 0.2 and 2 ms as between 0.2 and 2 s: whatever an answer takes here, some hang up before, some after.
+    (wish, Duration::from_secs_f64(10_f64.powf(dice.random_range(-3.7..0.3))))
 }
 
 async fn clocks(world: &World, span: &mut Span) -> Evidence {
@@ -125,7 +126,7 @@ async fn clocks(world: &World, span: &mut Span) -> Evidence {
     for name in [&api, &worker] {
         world.fleet.renew(name, &environment);
     }
-    world.fleet.renewed(&[api.clone(), worker.clone()], Duration::from_secs(15)).await?;
+    world.fleet.renewed(&[api.clone(), worker.clone()], EVENTUALLY).await?;
     world.up("with clocks of their own").await;
     span.begins();
     set("+3600")?;

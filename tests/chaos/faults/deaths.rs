@@ -11,11 +11,12 @@ use futures_util::future::{join, join_all};
 use leadline::lead::Mode;
 
 use super::{Evidence, Fault, Span, Watch, died};
-use crate::clock::pause;
+use crate::clock::{EVENTUALLY, pause, within};
 use crate::process::Role;
 use crate::world::World;
 
 const REDELIVERED: (&str, &str) = ("leadline_redeliveries_total", "");
+const DELIVERIES: &str = "leadline_deliveries_total";
 /// How often workers die at a place where what they held comes back.
 const TIMES: usize = 3;
 
@@ -133,7 +134,7 @@ async fn workers_die_at(world: &World, place: &'static str) -> Result<(), String
 /// Starts a process anew with a planned death, and waits for it.
 async fn dies_at(world: &World, name: &str, place: &'static str) -> Result<(), String> {
     let deaths = world.fleet.deaths(0).len();
-    let pass = world.draw(|dice| rand::Rng::random_range(dice, 5..40));
+    let pass = world.draw(|dice| rand::Rng::random_range(dice, 3..20));
     world.fleet.renew(name, &[("LEADLINE_FAULT", format!("{place}=kill@{pass}"))]);
     died(world, deaths, name, Some(place)).await?;
     Ok(())
@@ -155,14 +156,24 @@ async fn workers_killed(world: &World, span: &mut Span) -> Evidence {
     Ok(format!("{killed} killed, {}", back.bites(1.0, "redelivered").await?))
 }
 
+/// Waits until a process is given messages: one that is not has none to lose.
+async fn works(world: &World, name: &str) -> Result<(), String> {
+    let before = world.readings.of(name, DELIVERIES);
+    within(EVENTUALLY, || async {
+        let more = world.readings.of(name, DELIVERIES) > before;
+        if more { Ok(()) } else { Err(format!("{name} gets nothing")) }
+    })
+    .await
+}
+
 async fn frozen(world: &World, span: &mut Span) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
     let name = &world.fleet.names(Role::Worker)[0];
+    works(world, name).await?;
     let from = Instant::now();
     world.fleet.signal(name, "STOP");
     // RabbitMQ gives its messages to another when heartbeats have been missing for long enough.
-    let bitten =
-        crate::clock::within(Duration::from_secs(12), || async { if back.grown() >= 1.0 { Ok(()) } else { Err(()) } });
+    let bitten = within(EVENTUALLY, || async { if back.grown() >= 1.0 { Ok(()) } else { Err(()) } });
     let bitten = bitten.await;
     pause(Duration::from_millis(300)).await;
     world.fleet.signal(name, "CONT");

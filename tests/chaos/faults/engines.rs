@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::edges::Direct;
 use super::{Evidence, Fault, Span, Watch};
-use crate::clock::{pause, within};
+use crate::clock::{EVENTUALLY, pause, within};
 use crate::ground::{DISK_FULL, Database};
 use crate::world::World;
 
@@ -151,14 +151,14 @@ async fn fail_over(world: &World, span: &mut Span) -> Evidence {
     pair.promote_standby().await;
     world.edges.fail_over(&pair.primary_address().to_string());
     span.ends();
-    let kept = within(Duration::from_secs(10), || count(world)).await?;
+    let kept = within(EVENTUALLY, || count(world)).await?;
     if kept < before {
         return Err(format!("{before} rows before, {kept} after"));
     }
     let timeline = pair.primary().ask("postgres", "SELECT timeline_id::text FROM pg_control_checkpoint()").await;
     // The one that died is copied anew and follows: from here on commits wait for it again.
     pair.rejoin().await;
-    let written = within(Duration::from_secs(10), || async {
+    let written = within(EVENTUALLY, || async {
         let now = count(world).await?;
         if now > kept { Ok(now) } else { Err("nothing is written after the fail-over".to_owned()) }
     });

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::clock::within;
+use crate::clock::{EVENTUALLY, within};
 use crate::ground::Kind;
 use crate::process::Death;
 use crate::world::World;
@@ -78,9 +78,6 @@ pub(crate) fn of(kind: Kind) -> Vec<Fault> {
     }
 }
 
-/// How long evidence may take to show in metrics; after a long silence a transaction that it cut may hold others up.
-const SHOWS_WITHIN: Duration = Duration::from_secs(20);
-
 /// A counter of the fleet from now on.
 struct Watch<'a> {
     world: &'a World,
@@ -101,7 +98,7 @@ impl<'a> Watch<'a> {
 
     /// That it has grown by `least` or more, soon.
     async fn bites(&self, least: f64, words: &str) -> Evidence {
-        let grown = within(SHOWS_WITHIN, || async { if self.grown() >= least { Ok(self.grown()) } else { Err(()) } });
+        let grown = within(EVENTUALLY, || async { if self.grown() >= least { Ok(self.grown()) } else { Err(()) } });
         match grown.await {
             Ok(grown) => Ok(format!("{grown} {words}")),
             Err(()) => Err(format!("{} {words}, {least} expected", self.grown())),
@@ -111,7 +108,7 @@ impl<'a> Watch<'a> {
 
 /// That a process died of SIGKILL since the n-th death, at a place if one is named.
 async fn died(world: &World, since: usize, name: &str, place: Option<&str>) -> Result<Death, String> {
-    let found = within(Duration::from_secs(12), || async {
+    let found = within(EVENTUALLY, || async {
         let deaths = world.fleet.deaths(since);
         let fits = |death: &&Death| death.name == name && death.signal == Some(9) && death.place.as_deref() == place;
         deaths.iter().find(fits).cloned().ok_or_else(|| format!("{name} did not die at {place:?}: {deaths:?}"))

@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Evidence, Fault, Span, Watch, died};
-use crate::clock::{pause, within};
+use crate::clock::{EVENTUALLY, pause, within};
 use crate::diary::{Entry, Kind};
 use crate::given::Tenant;
 use crate::load::{Wish, blank};
@@ -115,7 +115,7 @@ async fn shuffled(world: &World, span: &mut Span) -> Evidence {
         return Err("the broker refused some".to_owned());
     }
     let deferred = wishes.len() / 5;
-    let ended = within(Duration::from_secs(10), || async {
+    let ended = within(EVENTUALLY, || async {
         let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM leads WHERE id = ANY($1)")
             .bind(ids)
@@ -137,7 +137,7 @@ async fn full(world: &World, span: &mut Span) -> Evidence {
     span.begins();
     names.iter().for_each(|name| world.fleet.dismiss(name));
     // While they stop they take a few thousand more, and work them off.
-    world.fleet.gone(&names, Duration::from_secs(12)).await?;
+    world.fleet.gone(&names, EVENTUALLY).await?;
     // Enough for four shards, wherever the customers fall.
     let wishes: Vec<Wish> = world.draw(|dice| {
         let mut one = || wish(format!("filler-{:016x}", dice.random::<u64>()), "Fill", Mode::Async, None, 1);
@@ -184,11 +184,11 @@ async fn poison(world: &World, span: &mut Span) -> Evidence {
     names.iter().for_each(|name| world.fleet.renew(name, &[]));
     // A worker that has not been renewed yet would read the deadly one and live.
     pause(Duration::from_millis(100)).await;
-    world.fleet.renewed(&names, Duration::from_secs(12)).await?;
+    world.fleet.renewed(&names, EVENTUALLY).await?;
     world.poison.lock().unwrap().extend(planted.iter().map(|planted| planted.id.clone()));
     span.begins();
     world.queues.plant(&planted).await?;
-    let buried = within(Duration::from_secs(25), || async {
+    let buried = within(EVENTUALLY, || async {
         let ids: Vec<&str> = planted.iter().map(|planted| planted.id.as_str()).collect();
         let buried: Vec<String> = sqlx::query_scalar("SELECT identity FROM buried_leads WHERE identity = ANY($1)")
             .bind(ids)
