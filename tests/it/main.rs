@@ -43,6 +43,7 @@ mod rolling;
 mod upgrade;
 #[cfg(test)]
 mod backup;
+mod partitions;
 #[cfg(test)]
 mod http_setup;
 #[cfg(test)]
