@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::config::{self, Config};
 use crate::lead::id;
-use crate::lifecycle::Health;
 use crate::store::{SchemaState, Store, schema_state};
 use crate::telemetry::{self, Metrics};
 
@@ -39,7 +38,7 @@ pub(super) async fn raw_store(config: &Config) -> Result<Store, CliError> {
     patient.statement_timeout = PATIENCE;
     patient.idle_in_transaction_timeout = PATIENCE;
     let metrics = Metrics::new().map_err(|error| CliError::said(error.to_string()))?;
-    let store = Store::connect(&patient, "cli", CONNECTIONS, &Health::default(), &metrics)?;
+    let store = Store::connect_command(&patient, CONNECTIONS, &metrics)?;
     store.choose().await;
     store.ping().await?;
     Ok(store)

@@ -16,7 +16,7 @@ use sqlx::{Connection, Row};
 use tokio::time::timeout;
 
 use super::migrate::{Flaw, flaws};
-use super::pool::dressed;
+use super::pool::{Plans, dressed};
 use super::servers::Servers;
 use super::{SchemaState, StoreError};
 use crate::config;
@@ -113,7 +113,7 @@ pub struct Facts {
 /// # Errors
 /// [`StoreError`] when the URL cannot be read.
 pub fn examinees(config: &config::Store) -> Result<Vec<Server>, StoreError> {
-    let servers = Servers::read(config.url.expose_secret(), |server| dressed(server, config, "doctor"))?;
+    let servers = Servers::read(config.url.expose_secret(), |server| dressed(server, config, "doctor", Plans::Free))?;
     Ok(servers.all().map(|options| Server { options: options.clone() }).collect())
 }
 

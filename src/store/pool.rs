@@ -1,8 +1,9 @@
 //! A pool of connections that plan alike, time out on the server, and report their health.
 //!
-//! Every statement of ours goes through an index, so the planner is told to prefer them always: a
-//! plan made while a table was empty must not survive into the day it has ten million rows. The
-//! server ends what takes too long; nothing is cancelled from here.
+//! Every statement of a server goes through an index, so the planner is told to prefer them always: a
+//! plan made while a table was empty must not survive into the day it has ten million rows. A command may
+//! read whole tables, where the same orders cost hours, so it leaves the planner alone. `PostgreSQL` ends
+//! what takes too long; nothing is cancelled from here.
 //!
 //! After an outage the pool is replaced: its connections may hang on a server that vanished without a word, where each keeps its
 //! place until the kernel gives up, a quarter of an hour later.
@@ -67,7 +68,26 @@ impl Store {
         health: &Health,
         metrics: &Metrics,
     ) -> Result<Self, StoreError> {
-        let servers = Servers::read(config.url.expose_secret(), |server| dressed(server, config, name))?;
+        Self::open(config, name, Plans::Fixed, connections, health, metrics)
+    }
+
+    /// Connects for a command, which may read whole tables and on whose connection nobody's health depends.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub fn connect_command(config: &config::Store, connections: u32, metrics: &Metrics) -> Result<Self, StoreError> {
+        Self::open(config, "cli", Plans::Free, connections, &Health::default(), metrics)
+    }
+
+    fn open(
+        config: &config::Store,
+        name: &'static str,
+        plans: Plans,
+        connections: u32,
+        health: &Health,
+        metrics: &Metrics,
+    ) -> Result<Self, StoreError> {
+        let servers = Servers::read(config.url.expose_secret(), |server| dressed(server, config, name, plans))?;
         let pool = RwLock::new(pool(&servers, config, connections));
         let (replaced, away, noticed) = (Mutex::new(Instant::now()), AtomicBool::new(false), Notify::new());
         let shared = Arc::new(Shared { servers, pool, replaced, away, noticed });
@@ -252,21 +272,35 @@ impl Store {
     }
 }
 
+/// How statements are planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plans {
+    /// By index, and the same whatever the tables hold by now.
+    Fixed,
+    /// As the planner thinks best.
+    Free,
+}
+
 /// What every connection of ours asks of the server.
-pub(super) fn dressed(server: PgConnectOptions, config: &config::Store, name: &str) -> PgConnectOptions {
+pub(super) fn dressed(server: PgConnectOptions, config: &config::Store, name: &str, plans: Plans) -> PgConnectOptions {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
-    server.application_name(&format!("leadline-{name}")).options([
+    let server = server.application_name(&format!("leadline-{name}")).options([
         ("statement_timeout", milliseconds(config.statement_timeout).as_str()),
         ("lock_timeout", &milliseconds(config.lock_timeout)),
         ("idle_in_transaction_session_timeout", &milliseconds(config.idle_in_transaction_timeout)),
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("enable_material", "off"),
-        ("enable_bitmapscan", "off"),
-        ("plan_cache_mode", "force_generic_plan"),
         ("jit", "off"),
-    ])
+    ]);
+    match plans {
+        Plans::Fixed => server.options([
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
+            ("enable_bitmapscan", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+        ]),
+        Plans::Free => server,
+    }
 }
 
 fn pool(servers: &Servers, config: &config::Store, connections: u32) -> PgPool {
@@ -298,6 +332,19 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+
+    /// Ten million leads took `leadline ledger` ten minutes with the orders of a server.
+    #[test]
+    fn a_command_leaves_the_planner_alone() {
+        let config = config::load(None).unwrap().store;
+        let orders = |plans| {
+            let dressed = dressed(PgConnectOptions::new(), &config, "test", plans);
+            let options = dressed.get_options().unwrap_or_default().to_owned();
+            (options.matches("enable_").count(), options.contains("statement_timeout"))
+        };
+        assert_eq!(orders(Plans::Fixed), (5, true));
+        assert_eq!(orders(Plans::Free), (0, true));
+    }
 
     #[test]
     fn a_clock_is_compared_with_the_middle_of_question_and_answer() {

@@ -48,8 +48,9 @@ pub(super) async fn run(args: &Args, ground: &Ground) -> Outcome<bool> {
             for _ in 0..args.rounds() {
                 runs.push(table.measure(*rows, &mut tally).await?);
             }
-            eprintln!("  {rows} rows, {name} ids: measured");
-            series.push((order, *rows, Cell { traffic: Traffic::Async, how: How::Closed(CONNECTIONS), runs }));
+            let cell = Cell { traffic: Traffic::Async, how: How::Closed(CONNECTIONS), runs };
+            eprintln!("  {rows} rows, {name} ids: {:.1} CPU µs per lead", Costs::of(&cell).cpu_together());
+            series.push((order, *rows, cell));
         }
     }
     tally.check(&ours).await?;

@@ -8,7 +8,6 @@ use std::process::{Command, Output};
 use chrono::{DateTime, Utc};
 use leadline::cli::ledger::{CheckOptions, Report, check};
 use leadline::lead::{DiaryLine, Ending, Mode, event_key, id};
-use leadline::lifecycle::Health;
 use leadline::store::Store;
 use leadline::telemetry::Metrics;
 use secrecy::SecretString;
@@ -42,7 +41,7 @@ impl Books {
         let metrics = Metrics::new().unwrap();
         let books = Self {
             pool: PgPool::connect(&database.url).await.unwrap(),
-            store: Store::connect(&config.store, "test", 2, &Health::default(), &metrics).unwrap(),
+            store: Store::connect_command(&config.store, 2, &metrics).unwrap(),
             workspace: Uuid::now_v7(),
             link: Uuid::now_v7(),
             click: id::click_id(1),
