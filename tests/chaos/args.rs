@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Runs random faults for this long instead of each once
     #[arg(long)]
     pub(crate) minutes: Option<f64>,
-    /// Requests per second [default: 90 and 60 in the short run, else 70 % of what the world bears, measured first]
+    /// Requests per second [default: 110 and 90 in the short run, else 70 % of what the world bears, measured first]
     #[arg(long)]
     pub(crate) rate: Option<f64>,
     /// Only the faults whose name contains this; may be repeated

@@ -20,8 +20,8 @@ use crate::world::World;
 
 const WORLDS: [Kind; 3] = [Kind::Single, Kind::Cluster, Kind::Spare];
 /// Together what two slow cores bear, with three worlds' engines on them.
-const SHORT_RATE: f64 = 90.0;
-const SHORT_RATE_BESIDE: f64 = 60.0;
+const SHORT_RATE: f64 = 110.0;
+const SHORT_RATE_BESIDE: f64 = 90.0;
 /// Enough for the floor to be measured in the last third.
 const LASTS: Duration = Duration::from_millis(4800);
 /// What the short run promises to send.
