@@ -4,8 +4,9 @@
 //! It is a part of the benchmark and no bench of its own, because generator, diary, processes, ledger and plots are the same.
 //!
 //! One worker at full speed records all that the API on the same cores accepts, so each is slowed; by waiting and not by
-//! computing, since cores are what one machine cannot add. A trigger lets every recording transaction wait, each for itself, and
-//! a worker has one lane and few leads in a transaction: so it does nothing most of the time, and another one can do as much.
+//! computing, since cores are what one machine cannot add. A trigger lets every recording transaction wait, each for itself and
+//! far longer than a disk does for its commit, and a worker has one lane and few leads in a transaction: so it does nothing most
+//! of the time, and another one can do as much.
 //! It is sent little ahead of its work, so that what piles up waits in the queues, where the next worker finds it. A link's
 //! counter is locked until the commit, hence many links: what waits for the same row does not scale.
 //!
@@ -36,7 +37,7 @@ use course::{Course, Moment, look};
 use steps::{Step, steps};
 
 /// How long a recording transaction waits.
-const WAIT: Duration = Duration::from_millis(80);
+const WAIT: Duration = Duration::from_millis(160);
 /// Leads in a transaction.
 const BATCH: u32 = 16;
 const LINKS: usize = 20_000;

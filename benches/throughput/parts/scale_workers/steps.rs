@@ -3,8 +3,9 @@
 //! Load is counted in workers: 1 is what one of them can record. It rises over what the workers there can do, a worker is
 //! added, and so on; then it falls, and each time a worker goes.
 //!
-//! A load that does not fit is a quarter more than what the workers there can do, at least, and one that fits a sixth less: so much
-//! may a worker do more or less than it did when it was measured.
+//! A load that does not fit is a fifth more than what the workers there can do, at least, and one that fits a fifth less: so much
+//! may a worker do more or less than it did when it was measured. What piled up needs time to go: the longer, the less is left
+//! over, hence the steps after a worker was added are the longest.
 //!
 //! **Invariant:** after every step that adds a worker the load fits again, and before every step that takes one away it fits
 //! those who stay.
@@ -22,9 +23,9 @@ pub(super) struct Step {
 const PLAN: [(f64, usize, f64); 9] = [
     (0.6, 1, 2.0),
     (1.5, 1, 2.0),
-    (1.5, 2, 3.0),
-    (2.5, 2, 2.0),
-    (2.5, 3, 3.0),
+    (1.5, 2, 4.0),
+    (2.4, 2, 2.0),
+    (2.4, 3, 5.0),
     (1.5, 3, 1.0),
     (1.5, 2, 2.0),
     (0.6, 2, 1.0),
