@@ -42,7 +42,10 @@ pub(crate) const BACKLOG: Target = at_least("backlog drained / C", 0.8, DESIGN);
 pub(crate) const BATCH: Target = at_least("bodies of 1000 leads recorded / P", 0.85, ISSUE);
 pub(crate) const SEQUENTIAL: Target = at_most("CPU per lead, sequential ids, most rows / 10^4 rows", 1.25, DESIGN);
 pub(crate) const RANDOM: Target = at_most("CPU per lead, random ids, most rows / 10^4 rows", 2.0, DESIGN);
-pub(crate) const PROCESSES: Target = at_least("recorded / best with fewer processes, at worst", 0.9, ISSUE);
+pub(crate) const PROCESSES_FEW: Target =
+    at_least("64 connections: recorded / best with fewer processes, at worst", 0.9, ISSUE);
+pub(crate) const PROCESSES_MANY: Target =
+    at_least("256 connections: recorded / best with fewer processes, at worst", 0.9, ISSUE);
 pub(crate) const WORKER_ADDED: Target =
     at_most("oldest lead, after a worker was added / before, at worst", 0.5, RUN_IT);
 pub(crate) const WORKER_GONE: Target =

@@ -18,7 +18,7 @@ use futures_util::{Stream, StreamExt};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::DropGuard;
 
 use super::session::Session;
@@ -64,6 +64,11 @@ impl Arrived {
     fn tag(&self) -> u64 {
         self.message.delivery_tag
     }
+
+    /// Whether its sender waits for an answer.
+    fn is_awaited(&self) -> bool {
+        self.message.properties.reply_to().is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -96,6 +101,27 @@ impl Inlet {
         inlet.set_prefetch().await?;
         inlet.resume().await?;
         Ok(inlet)
+    }
+
+    /// Waits until then, or until so many messages have arrived, or one whose sender waits for an answer. Cancel-safe.
+    ///
+    /// # Errors
+    /// The channel or its connection is gone: every delivery taken from it is void.
+    pub async fn gather(&mut self, until: Instant, enough: usize) -> Result<(), BrokerError> {
+        let session = Arc::clone(&self.session);
+        let mut looked = 0;
+        let more = std::future::poll_fn(|cx| {
+            ready!(self.poll_arrived(cx))?;
+            let pressing = self.arrived.range(looked..).any(Arrived::is_awaited);
+            looked = self.arrived.len();
+            if pressing || looked >= enough { Poll::Ready(Ok(())) } else { Poll::Pending }
+        });
+        tokio::select! {
+            biased;
+            () = session.gone() => Err(BrokerError::Gone("the connection")),
+            more = more => more,
+            () = sleep_until(until) => Ok(()),
+        }
     }
 
     /// Waits for one message, then takes what has arrived: at most `max` deliveries of together `max_bytes` of body, save that

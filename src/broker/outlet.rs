@@ -23,6 +23,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, interval};
 
 use super::delivery::{TRACE_PARENT, TRACE_STATE};
@@ -147,6 +148,11 @@ impl Outlet {
                 taken = orders.recv_many(&mut burst, BURST), if open => {
                     open = taken > 0;
                     burst.drain(..).for_each(|order| piles.add(order));
+                    // Whoever can run by now orders before the lots are made up.
+                    yield_now().await;
+                    while let Ok(order) = orders.try_recv() {
+                        piles.add(order);
+                    }
                 }
                 _ = look.tick() => if owed.for_long(*blocked.borrow()) {
                     tracing::debug!("confirms are overdue: the connection is given up");

@@ -77,6 +77,10 @@ fn lanes(config: &Config) -> Vec<Rule> {
             worker.lost_after > broker.heartbeat * 3 + worker.follow_up_wait,
             "worker.lost_after must be longer than three times broker.heartbeat and worker.follow_up_wait together: until then RabbitMQ may not know that a worker is gone",
         ),
+        (
+            worker.gather.saturating_mul(5) < worker.follow_up_wait,
+            "worker.gather must be less than a fifth of worker.follow_up_wait: leads are left for up to five times as long, and follow-ups wait for them",
+        ),
         (worker.follow_up_wait <= worker.park_max, "worker.follow_up_wait must not exceed worker.park_max"),
         (
             worker.sweep_every < worker.follow_up_wait,
@@ -234,5 +238,7 @@ mod tests {
         let violated = violations(&config);
         assert_eq!(violated.len(), 1);
         assert!(violated.concat().contains("worker.prefetch"));
+        config.worker.gather = config.worker.follow_up_wait;
+        assert!(violations(&config).concat().contains("worker.gather"));
     }
 }

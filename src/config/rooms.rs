@@ -97,6 +97,8 @@ pub struct Worker {
     pub wait_lanes: usize,
     pub batch: usize,
     pub batch_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub gather: Duration,
     pub prefetch: u16,
     #[serde(with = "humantime_serde")]
     pub backoff_min: Duration,

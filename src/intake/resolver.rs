@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -185,6 +186,8 @@ impl Lane {
         };
         let mut count = first.questions.len();
         let mut asks = vec![first];
+        // Whoever can run by now asks before the statement begins.
+        yield_now().await;
         while let Some(ask) = queue.as_mut().and_then(|queue| queue.try_recv().ok()) {
             count += ask.questions.len();
             if count > self.most {

@@ -1,12 +1,16 @@
 //! One lane: receive, record, settle, tell; and open anew when the channel is gone.
 //!
-//! The batch is what piled up while the previous one was being written: no added latency when idle,
-//! large batches under load.
+//! The batch is what piled up while the previous one was being written: no added latency when idle, large batches under load. (The
+//! design stops there. But a lane that is faster than its senders, or one of many, then never gets a batch worth a transaction,
+//! and those many small ones take the cores from everybody. So it leaves messages to pile up for `worker.gather`, longer when
+//! transactions take longer, unless somebody waits for one of them: a quarter less CPU per lead, the API's included.)
 //!
 //! **Invariant:** whatever a lane holds when its channel goes away is void; the broker hands it out again.
 
+use std::time::Duration;
+
 use chrono::Utc;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::Bench;
@@ -23,12 +27,19 @@ use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
 use crate::telemetry::{Hand, Raised};
 
+/// So many messages are a batch worth a transaction; each brings up to 16 leads.
+const ENOUGH: usize = 32;
+/// Messages are left for so many times `worker.gather` at most.
+const MOST_RESTS: u32 = 5;
+
 /// One lane.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) name: &'static str,
     /// Whether it only receives under pressure.
     pub(super) helps: bool,
+    /// How long it leaves messages to pile up after it took some, at least.
+    pub(super) gather: Duration,
     pub(super) pressure: Pressure,
     pub(super) hand: Hand,
     pub(super) queues: Vec<Queue>,
@@ -99,8 +110,9 @@ impl Lane {
     /// Serves one channel to its end; returns what became of the rest, and whether it ended because of `PostgreSQL`.
     async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) -> (Rest, bool) {
         let mut marks = Marks::new(&self.post, self.config.sweep_every);
+        let mut resting = Instant::now();
         loop {
-            let round = self.round(&mut inlet, &mut marks, innocent);
+            let round = self.round(&mut inlet, &mut marks, &mut resting, innocent);
             let worked = tokio::select! {
                 worked = round => worked,
                 () = self.post.silent() => Err(LetGo::GaveUp),
@@ -120,16 +132,28 @@ impl Lane {
         }
     }
 
-    /// Works on what has arrived, and returns after `sweep_every` if nothing does.
-    async fn round(&self, inlet: &mut Inlet, marks: &mut Marks, innocent: &mut Vec<String>) -> Result<(), LetGo> {
+    /// Works on what has arrived, and returns after `sweep_every` if nothing does. `resting`: until then what comes piles up.
+    async fn round(
+        &self,
+        inlet: &mut Inlet,
+        marks: &mut Marks,
+        resting: &mut Instant,
+        innocent: &mut Vec<String>,
+    ) -> Result<(), LetGo> {
         marks.keep(inlet).await?;
         let mut deliveries = Vec::new();
-        let received = inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes);
+        let received = async {
+            inlet.gather(*resting, ENOUGH).await?;
+            inlet.receive(&mut deliveries, self.config.batch, self.config.batch_bytes).await
+        };
         match self.stop.unless_asked(timeout_at(marks.due(), received)).await {
             Some(Ok(received)) => received?,
             Some(Err(_)) | None => return Ok(()),
         }
-        self.work(inlet, deliveries, innocent).await
+        let taken = Instant::now();
+        self.work(inlet, deliveries, innocent).await?;
+        *resting = taken + rest(self.gather, taken.elapsed());
+        Ok(())
     }
 
     async fn leave(&self, mut inlet: Inlet, innocent: &mut Vec<String>) -> Rest {
@@ -248,6 +272,26 @@ impl Lane {
     }
 }
 
+/// How long after a batch was taken the next one piles up, if the first took so long. Up to three times as long as that, since
+/// transactions take long when there are too many of them.
+fn rest(gather: Duration, took: Duration) -> Duration {
+    took.saturating_mul(3).clamp(gather, gather.saturating_mul(MOST_RESTS))
+}
+
 async fn closed(inlet: Inlet) -> Rest {
     if inlet.close().await { Rest::Returned } else { Rest::Lost }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_rests_longer_when_transactions_take_longer_and_never_too_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest(ms(10), ms(2)), ms(10));
+        assert_eq!(rest(ms(10), ms(8)), ms(24));
+        assert_eq!(rest(ms(10), ms(900)), ms(50));
+        assert_eq!(rest(Duration::ZERO, ms(900)), Duration::ZERO);
+    }
 }

@@ -57,16 +57,17 @@ pub fn start(bench: &Bench, config: &config::Worker, patience: Duration, tasks: 
     let recorder = Recorder::new(&bench.store, limits, &bench.metrics);
     let shards: Vec<Queue> = (0..SHARDS).map(Queue::Shard).collect();
     let kinds = [
-        ("shards", shards, config.lanes),
-        ("wait", vec![Queue::Wait], config.wait_lanes),
-        ("dead", vec![Queue::Dead], 1),
+        ("shards", shards, config.lanes, config.gather),
+        ("wait", vec![Queue::Wait], config.wait_lanes, Duration::ZERO),
+        ("dead", vec![Queue::Dead], 1, Duration::ZERO),
     ];
-    for (name, queues, count) in kinds {
+    for (name, queues, count, gather) in kinds {
         let pressure = Pressure::new();
         for n in 0..count {
             let lane = Lane {
                 name,
                 helps: n > 0,
+                gather,
                 pressure: pressure.clone(),
                 hand: bench.metrics.hands.of(name),
                 queues: queues.clone(),

@@ -72,6 +72,23 @@ async fn a_follow_up_overtaking_its_deferred_lead_is_not_refused() {
     house.finish().await;
 }
 
+#[tokio::test]
+async fn a_lead_left_to_pile_up_is_taken_along_with_the_follow_up_that_somebody_waits_for() {
+    let house = Harness::tuned(|config| config.worker.gather = Duration::from_secs(3600)).await;
+    let after_a_pause = house.track(&lead(&house.click().await, "Sign Up", &somebody())).await.ok();
+    assert_eq!(house.ended(after_a_pause.lead_id().unwrap()).await.ending, "recorded");
+    let (click, customer) = (house.click().await, somebody());
+    let left = house.track(&deferred(&click, &customer)).await.ok();
+    stays(Duration::from_millis(500), "left to pile up", || async { house.count("leads").await == 1 }).await;
+    let waiting = with(lead(&house.click().await, "Sign Up", &somebody()), json!({"mode": "wait"}));
+    house.track(&waiting).await.ended("recorded");
+    assert_eq!(house.count("leads").await, 2, "the wait queue is never left");
+    let answer = house.track(&follow_up(&customer, "wait")).await.ended("recorded");
+    assert_eq!(answer.body["click"]["id"], click.as_str());
+    assert_eq!(house.ended(left.lead_id().unwrap()).await.ending, "deferred");
+    house.finish().await;
+}
+
 /// Starts a worker that takes one message at a time; the customer's row is locked, so it keeps his deferred lead.
 async fn keep_deferred(house: &mut Harness, click: &str, customer: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
     (house.config.worker.batch, house.config.worker.prefetch) = (1, 1);

@@ -70,26 +70,33 @@ fn latency_of(panel: &Area<'_>, name: &str, points: &[(f64, Times)]) -> Outcome<
     Ok(())
 }
 
-/// Medians with everything that was measured as bars.
-pub(crate) fn workers(series: &[(usize, Vec<f64>)]) -> Outcome<()> {
+/// What was recorded with so many workers and as many APIs, run by run.
+pub(crate) type Rates = (usize, Vec<f64>);
+
+/// Medians with everything that was measured as bars, a line per load; at most as many as there are colours.
+pub(crate) fn workers(series: &[(String, Vec<Rates>)]) -> Outcome<()> {
     let path = folder()?.join("workers.svg");
     let root = SVGBackend::new(&path, (820, 520)).into_drawing_area();
     root.fill(&WHITE)?;
-    let most = 1.15 * largest(series.iter().flat_map(|(_, rates)| rates).copied());
-    let widest = largest(series.iter().map(|(workers, _)| *workers as f64)) + 1.0;
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let most = 1.15 * largest(points().flat_map(|(_, rates)| rates).copied());
+    let widest = largest(points().map(|(workers, _)| *workers as f64)) + 1.0;
     let mut chart = ChartBuilder::on(&root);
     let chart = chart.caption("leads recorded per second, so many APIs and workers on one machine", FONT);
     let chart = chart.margin(10).x_label_area_size(40).y_label_area_size(70);
     let mut chart = chart.build_cartesian_2d(0.0..widest, 0.0..most)?;
     chart.configure_mesh().x_desc("workers, and as many APIs").y_desc("leads per second").draw()?;
-    let points: Vec<(f64, &Vec<f64>)> = series.iter().map(|(workers, rates)| (*workers as f64, rates)).collect();
-    let [colour, ..] = COLOURS;
-    let line = points.iter().map(|(workers, rates)| (*workers, median(rates)));
-    chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
-    chart.draw_series(points.iter().map(|(workers, rates)| {
-        let (low, high) = (-largest(rates.iter().map(|rate| -rate)), largest(rates.iter().copied()));
-        ErrorBar::new_vertical(*workers, low, median(rates), high, colour.filled(), 10)
-    }))?;
+    for ((label, points), colour) in series.iter().zip(COLOURS) {
+        let line = points.iter().map(|(workers, rates)| (*workers as f64, median(rates)));
+        let drawn = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+        drawn.label(label).legend(move |at| Circle::new(at, 4, colour.filled()));
+        chart.draw_series(points.iter().map(|(workers, rates)| {
+            let (low, high) = (-largest(rates.iter().map(|rate| -rate)), largest(rates.iter().copied()));
+            ErrorBar::new_vertical(*workers as f64, low, median(rates), high, colour.filled(), 10)
+        }))?;
+    }
+    let legend = &mut chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::LowerLeft).border_style(BLACK).background_style(WHITE.mix(0.8)).draw()?;
     Ok(root.present()?)
 }
 

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use leadline::broker::{Delivery, Publisher, Queue};
+use leadline::broker::{Delivery, Letter, Publisher, Queue};
+use tokio::time::{Instant, timeout};
 
 use crate::harness::eventually::stays;
 
@@ -51,6 +52,30 @@ async fn a_batch_is_bounded_in_count_and_bytes_and_never_empty() {
     assert_eq!(bodies(&batch), ["bbbb", "cc"]);
     inlet.receive(&mut batch, 10, 6).await.unwrap();
     assert_eq!(bodies(&batch), ["bbbb", "cc", "d"]);
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
+async fn messages_pile_up_until_there_are_enough_or_somebody_waits_for_one() {
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    let link = site.link();
+    let mut inlet = link.open(&[Queue::Wait], 10).await.unwrap();
+    let (now, never) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+    inlet.gather(now, 1).await.unwrap();
+    assert_eq!(inlet.arrived(), 0, "a time that is over is not waited for");
+    publish(&publisher, Queue::Wait, 2).await;
+    in_time("two are enough", inlet.gather(never, 2)).await.unwrap();
+    assert_eq!(inlet.arrived(), 2);
+    let third = timeout(Duration::from_millis(300), inlet.gather(never, 3)).await;
+    assert!(third.is_err(), "only two are there");
+    let awaited = Letter { reply_to: Some("somebody".to_owned()), ..letter(Queue::Wait, "2") };
+    publisher.publish(awaited).await.unwrap();
+    in_time("somebody waits", inlet.gather(never, 100)).await.unwrap();
+    in_time("and goes on waiting", inlet.gather(never, 100)).await.unwrap();
+    assert_eq!(bodies(&receive(&mut inlet, 3).await), ["0", "1", "2"]);
     inlet.close().await;
     drop((publisher, link));
     site.finish().await;
