@@ -129,8 +129,8 @@ impl Outlet {
         while open || !under_way.is_empty() {
             tokio::select! {
                 () = &mut gone => break,
-                sent = under_way.next(), if !under_way.is_empty() => if let Some(Sent { round, shard, word }) = sent {
-                    piles.settled(shard);
+                sent = under_way.next(), if !under_way.is_empty() => if let Some(Sent { round, pile, word }) = sent {
+                    piles.settled(pile);
                     match word {
                         Word::Confirmed => owed.paid(round),
                         Word::Refused => {
@@ -206,7 +206,7 @@ impl Owed {
 /// The broker's word on a message came.
 struct Sent {
     round: bool,
-    shard: Option<u8>,
+    pile: Option<usize>,
     word: Word,
 }
 
@@ -220,8 +220,8 @@ enum Word {
 
 /// Publishes one message and waits for the broker's word.
 async fn send(channel: Channel, routes: &Routes, lot: Lot, round: bool) -> Sent {
-    let shard = lot.shard;
-    Sent { round, shard, word: publish(&channel, routes, lot.orders).await }
+    let pile = lot.pile;
+    Sent { round, pile, word: publish(&channel, routes, lot.orders).await }
 }
 
 async fn publish(channel: &Channel, routes: &Routes, mut orders: Vec<Order>) -> Word {

@@ -1,9 +1,11 @@
 //! Which letters travel together, and when.
 //!
-//! Enters: orders as they come. Leaves: lots, each to be published as one message. A shard's letters wait while a message to that
-//! shard is unconfirmed, unless they fill one: as Nagle had it for TCP. So a lead that comes alone never waits, the number of
-//! messages follows the broker's own pace, and a slow confirm holds up no full lot. Whatever else comes, waits, follow-ups that
-//! somebody waits for, replies, goes at once, together with what came in the same moment for the same queue.
+//! Enters: orders as they come. Leaves: lots, each to be published as one message. A queue's letters wait while a message to that
+//! queue is unconfirmed, unless they fill one: as Nagle had it for TCP. So a lead that comes alone never waits, the number of
+//! messages follows the broker's own pace, and a slow confirm holds up no full lot. That holds for `wait` requests too: each
+//! is held up by a part of a round trip, and answered sooner for it as soon as a thousand of them come in a second. Whatever
+//! else comes, follow-ups that somebody waits for, replies, goes at once, together with what came in the same moment for the
+//! same queue.
 //!
 //! **Invariant:** the letters of one queue, with or without a reply queue, are published in the order in which they came.
 
@@ -21,15 +23,16 @@ const BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Lot {
     pub(super) orders: Vec<Order>,
-    /// The shard whose next lot waits for the word on this one.
-    pub(super) shard: Option<u8>,
+    /// The pile whose next lot waits for the word on this one.
+    pub(super) pile: Option<usize>,
     bytes: usize,
 }
 
 /// The piles of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Piles {
-    shards: [Pile; Queue::SHARDS.len()],
+    /// One for each shard, then that of the wait queue.
+    piles: [Pile; Queue::SHARDS.len() + 1],
     at_once: Vec<Lot>,
 }
 
@@ -43,9 +46,7 @@ struct Pile {
 impl Piles {
     /// Puts an order where it belongs.
     pub(super) fn add(&mut self, order: Order) {
-        if let (Address::Queue(Queue::Shard(shard)), None) = (&order.letter.to, &order.letter.reply_to)
-            && let Some(pile) = self.shards.get_mut(usize::from(*shard))
-        {
+        if let Some(pile) = pile_of(&order).and_then(|pile| self.piles.get_mut(pile)) {
             pile.bytes += order.letter.body.len();
             return pile.waiting.push_back(order);
         }
@@ -59,34 +60,46 @@ impl Piles {
     /// Takes all lots that may go.
     pub(super) fn ready(&mut self, into: &mut Vec<Lot>) {
         into.append(&mut self.at_once);
-        for (shard, pile) in (0..).zip(&mut self.shards) {
-            while let Some(lot) = pile.next(shard) {
+        for (n, pile) in self.piles.iter_mut().enumerate() {
+            while let Some(lot) = pile.next(n) {
                 into.push(lot);
             }
         }
     }
 
     /// Notes that the word on a lot has come.
-    pub(super) fn settled(&mut self, shard: Option<u8>) {
-        if let Some(pile) = shard.and_then(|shard| self.shards.get_mut(usize::from(shard))) {
+    pub(super) fn settled(&mut self, pile: Option<usize>) {
+        if let Some(pile) = pile.and_then(|pile| self.piles.get_mut(pile)) {
             pile.under_way = pile.under_way.saturating_sub(1);
         }
     }
 }
 
+/// Where an order waits for its turn; `None` if it does not.
+fn pile_of(order: &Order) -> Option<usize> {
+    match (&order.letter.to, &order.letter.reply_to) {
+        (Address::Queue(Queue::Shard(shard)), None) => Some(usize::from(*shard)),
+        (Address::Queue(Queue::Wait), _) => Some(Queue::SHARDS.len()),
+        _ => None,
+    }
+}
+
 impl Pile {
-    fn next(&mut self, shard: u8) -> Option<Lot> {
+    fn next(&mut self, pile: usize) -> Option<Lot> {
         if self.under_way > 0 && self.waiting.len() < LETTERS && self.bytes < BYTES {
             return None;
         }
         let mut lot: Option<Lot> = None;
-        while let Some(order) = self.waiting.pop_front_if(|order| lot.as_ref().is_none_or(|lot| lot.has_room(order))) {
+        let fits = |lot: &Option<Lot>, order: &Order| {
+            lot.as_ref().is_none_or(|lot| lot.goes_where(order) && lot.has_room(order))
+        };
+        while let Some(order) = self.waiting.pop_front_if(|order| fits(&lot, order)) {
             self.bytes -= order.letter.body.len();
             // Whoever gave up has said so to its client: nothing is owed any more.
             if !order.caller.is_gone() {
                 match &mut lot {
                     Some(lot) => lot.push(order),
-                    None => lot = Some(Lot::of(order, Some(shard))),
+                    None => lot = Some(Lot::of(order, Some(pile))),
                 }
             }
         }
@@ -96,8 +109,8 @@ impl Pile {
 }
 
 impl Lot {
-    fn of(order: Order, shard: Option<u8>) -> Self {
-        Self { bytes: order.letter.body.len(), orders: vec![order], shard }
+    fn of(order: Order, pile: Option<usize>) -> Self {
+        Self { bytes: order.letter.body.len(), orders: vec![order], pile }
     }
 
     fn goes_where(&self, order: &Order) -> bool {
@@ -169,17 +182,36 @@ mod tests {
     }
 
     #[test]
-    fn whatever_somebody_waits_for_goes_at_once_and_in_order() {
+    fn follow_ups_that_somebody_waits_for_and_replies_go_at_once_and_in_order() {
         let mut piles = Piles::default();
         piles.add(order(1, Queue::Shard(0), Some("r"), 9));
-        piles.add(order(2, Queue::Wait, Some("r"), 9));
+        piles.add(order(2, Queue::Shard(1), Some("r"), 9));
         piles.add(order(3, Queue::Shard(0), Some("r"), BYTES - 9));
         piles.add(order(4, Queue::Shard(0), Some("r"), 9));
         piles.add(order(5, Queue::Shard(0), Some("r"), 9));
-        piles.add(order(6, Queue::Wait, Some("s"), 9));
+        piles.add(order(6, Queue::Shard(1), Some("s"), 9));
         assert_eq!(ready(&mut piles), [vec![1, 3], vec![2], vec![4, 5], vec![6]]);
         piles.add(order(7, Queue::Shard(0), Some("r"), 9));
         assert_eq!(ready(&mut piles), [[7]]);
+    }
+
+    #[test]
+    fn waits_pile_up_too_but_only_those_with_one_reply_queue_travel_together() {
+        let mut piles = Piles::default();
+        piles.add(order(1, Queue::Wait, Some("r"), 9));
+        assert_eq!(ready(&mut piles), [[1]]);
+        piles.add(order(2, Queue::Wait, Some("r"), 9));
+        piles.add(order(3, Queue::Wait, Some("r"), 9));
+        piles.add(order(4, Queue::Wait, Some("s"), 9));
+        piles.add(order(5, Queue::Wait, None, 9));
+        assert!(ready(&mut piles).is_empty());
+        let wait = Some(Queue::SHARDS.len());
+        piles.settled(wait);
+        assert_eq!(ready(&mut piles), [[2, 3]]);
+        piles.settled(wait);
+        assert_eq!(ready(&mut piles), [[4]]);
+        piles.settled(wait);
+        assert_eq!(ready(&mut piles), [[5]]);
     }
 
     #[test]
