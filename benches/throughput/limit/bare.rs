@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, select_all};
@@ -20,6 +20,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::rows;
@@ -35,6 +36,7 @@ const BATCHES: [usize; 3] = [256, 512, 1024];
 const PLANS: [Plan; 3] =
     [Plan { window: 512, batch: 512 }, Plan { window: 2048, batch: 512 }, Plan { window: 2048, batch: 1024 }];
 const SWEEP: usize = 12_000;
+const HANG_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Plans of the sweep that are tried again, so that no single lucky moment decides.
 const TRIED_AGAIN: usize = 3;
@@ -259,10 +261,11 @@ async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
     Ok(())
 }
 
-/// Ends connections whose work is done. Their channels may be closing already, which lapin calls an error.
+/// Ends connections whose work is done. Their channels may be closing already, which lapin calls an error; and
+/// once, after tasks that used them had been stopped, it never came back.
 pub(super) async fn hang_up<const N: usize>(connections: [Connection; N]) {
     for connection in connections {
-        drop(connection.close(200, "OK".into()).await);
+        drop(timeout(HANG_UP_WITHIN, connection.close(200, "OK".into())).await);
     }
 }
 
