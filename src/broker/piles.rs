@@ -16,7 +16,7 @@ use super::{Address, Queue};
 
 /// Most letters in one message: fifteen of sixteen parts of its price are saved by then, and a consumer's prefetch counts messages.
 const LETTERS: usize = 16;
-/// Most bytes of several letters in one message: what a frame of RabbitMQ holds by default, halved.
+/// Most bytes of several letters in one message: a few frames.
 const BYTES: usize = 64 * 1024;
 
 /// What is published as one message; never empty.

@@ -24,6 +24,10 @@ use tokio_util::sync::CancellationToken;
 use super::{BrokerError, tls};
 use crate::config;
 
+/// Largest frame, unless the URL has another `frame_max`. lapin keeps 32 of them in memory for each direction of a connection:
+/// 16 MiB in a process with two, at the 128 KiB that RabbitMQ offers. A larger message takes more frames.
+const FRAME_MAX: u32 = 32 * 1024;
+
 /// One connection; whoever holds it may open channels on it.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -39,6 +43,7 @@ impl Session {
         let (timeout, deadline) = (config.connect_timeout, config.rpc_timeout);
         let heartbeat = config.heartbeat.as_secs().max(1);
         uri.query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         let attempt = Attempt(Some(Wire::default()));
         let wire = attempt.0.clone().unwrap_or_default();
         let options = ConnectionProperties::default().with_connection_name(name.into());
