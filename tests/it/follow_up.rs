@@ -74,7 +74,14 @@ async fn a_follow_up_overtaking_its_deferred_lead_is_not_refused() {
 
 #[tokio::test]
 async fn a_lead_left_to_pile_up_is_taken_along_with_the_follow_up_that_somebody_waits_for() {
-    let house = Harness::tuned(|config| config.worker.gather = Duration::from_secs(3600)).await;
+    let house = Harness::tuned(|config| {
+        config.worker.gather = Duration::from_secs(60);
+        config.worker.follow_up_wait = Duration::from_secs(310);
+        config.intake.wait_timeout = Duration::from_secs(320);
+        config.lifecycle.stop_budget = Duration::from_secs(340);
+        config.worker.lost_after = Duration::from_secs(400);
+    })
+    .await;
     let after_a_pause = house.track(&lead(&house.click().await, "Sign Up", &somebody())).await.ok();
     assert_eq!(house.ended(after_a_pause.lead_id().unwrap()).await.ending, "recorded");
     let (click, customer) = (house.click().await, somebody());
