@@ -122,11 +122,13 @@ async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
     Ok(format!("died of signal 9 at {place}, {lost} requests unanswered"))
 }
 
-/// The workers in turn, one after the other.
+/// The workers in turn, each once another has what the one before held: if that died next, its count would go with it.
 async fn workers_die_at(world: &World, place: &'static str) -> Result<(), String> {
     let names = world.fleet.names(Role::Worker);
     for name in names.iter().cycle().take(TIMES) {
+        let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
         dies_at(world, name, place).await?;
+        back.bites(1.0, "redelivered after a death").await?;
     }
     Ok(())
 }
