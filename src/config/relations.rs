@@ -37,6 +37,10 @@ fn deadlines(config: &Config) -> Vec<Rule> {
             "intake.resolve_timeout must be shorter than intake.wait_timeout: a wait request resolves first",
         ),
         (
+            intake.gather < intake.resolve_timeout,
+            "intake.gather must be shorter than intake.resolve_timeout: requests would go on unresolved before they have asked",
+        ),
+        (
             worker.follow_up_wait < intake.wait_timeout,
             "worker.follow_up_wait must be shorter than intake.wait_timeout: the caller waits for the verdict on a parked follow-up",
         ),
@@ -238,6 +242,8 @@ mod tests {
         let violated = violations(&config);
         assert_eq!(violated.len(), 1);
         assert!(violated.concat().contains("worker.prefetch"));
+        config.intake.gather = config.intake.resolve_timeout;
+        assert!(violations(&config).concat().contains("intake.gather"));
         config.worker.gather = config.worker.follow_up_wait;
         assert!(violations(&config).concat().contains("worker.gather"));
     }

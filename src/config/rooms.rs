@@ -48,6 +48,8 @@ pub struct Intake {
     pub resolve_timeout: Duration,
     pub resolve_lanes: usize,
     pub resolve_batch: usize,
+    #[serde(with = "humantime_serde")]
+    pub gather: Duration,
     pub direct_lanes: usize,
     pub direct_batch: usize,
     pub click_cache: u64,

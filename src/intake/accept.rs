@@ -76,14 +76,15 @@ impl Intake {
             waiters: parts.waiters.clone(),
             metrics: parts.metrics.clone(),
         };
+        let permits = Permits::new(config.max_in_flight, config.workspace_share);
         Self {
-            resolver: Resolver::start(&parts.store, config, &parts.metrics, tasks),
+            resolver: Resolver::start(&parts.store, &permits, config, &parts.metrics, tasks),
             breaker: Breaker::new(&parts.metrics),
             direct: Direct::start(&bench, config, tasks),
             publisher: parts.publisher,
             waiters: parts.waiters,
             listener: parts.listener,
-            permits: Permits::new(config.max_in_flight, config.workspace_share),
+            permits,
             metrics: parts.metrics,
             tracer: parts.tracer,
             wait_timeout: config.wait_timeout,

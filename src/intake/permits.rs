@@ -38,6 +38,11 @@ impl Permits {
         Self { held: Arc::default(), max, share: (max / parts.max(1)).max(1) }
     }
 
+    /// How many leads have one.
+    pub(super) fn under_way(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
     /// Takes so many permits, or as many as there are; `None` when all, or all of this workspace, are taken.
     pub(super) fn take(&self, workspace_id: Uuid, wanted: usize) -> Option<Permit> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

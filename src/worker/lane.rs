@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
@@ -224,10 +225,13 @@ impl Lane {
         }
         self.bury(condemned).await?;
         tags.sort_unstable();
-        inlet.settle(&tags).await?;
-        fault::point("worker.settled").await;
-        tell::verdicts(&self.bench, &batch, &recorded, Utc::now(), &mut spans);
-        Ok(())
+        let told = async {
+            fault::point("worker.settled").await;
+            tell::verdicts(&self.bench, &batch, &recorded, Utc::now(), &mut spans);
+        };
+        // Whoever waits is told while the acknowledgement is on its way, and also when it finds no channel any more.
+        let (settled, ()) = join(inlet.settle(&tags), told).await;
+        Ok(settled?)
     }
 
     /// Notes how long leads were on their way here, and says when the oldest of them was accepted, in unix seconds.

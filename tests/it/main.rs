@@ -20,6 +20,8 @@ mod follow_up;
 #[cfg(test)]
 mod wait;
 #[cfg(test)]
+mod look_ups;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod batch_limits;
