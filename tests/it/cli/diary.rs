@@ -58,6 +58,39 @@ async fn a_clean_diary_passes() {
 }
 
 #[tokio::test]
+async fn a_workspace_that_the_planner_has_not_heard_of_is_checked_in_time() {
+    let mut books = Books::open().await;
+    let many = |workspace: &str, count: usize| {
+        [
+            format!(
+                "INSERT INTO customers (workspace_id, external_id, id, name) SELECT {workspace}, 'of-' || n, gen_random_uuid(), 'n'
+                 FROM generate_series(1, {count}) AS n WHERE $1::uuid IS NOT NULL"
+            ),
+            format!(
+                "INSERT INTO leads (workspace_id, id, customer_external_id, event_key, event_name, mode, ending, quantity,
+                                    follow_up, accepted_at)
+                 SELECT {workspace}, gen_random_uuid(), 'of-' || n, 'sign up', 'Sign Up', 'async', 'recorded', 1, false, now()
+                 FROM generate_series(1, {count}) AS n WHERE $1::uuid IS NOT NULL"
+            ),
+        ]
+    };
+    let another = format!("'{}'::uuid", Uuid::now_v7());
+    for statement in many(&another, 1000) {
+        books.sql(&statement).await;
+    }
+    sqlx::query("ANALYZE leads, customers").execute(&books.pool).await.unwrap();
+    for statement in many("$1", 20_000) {
+        books.sql(&statement).await;
+    }
+    let line = books.line(Mode::Async, "ann", "Sign Up");
+    books.lines.push(line);
+    // Lead by lead against customer by customer takes longer than `store.statement_timeout`.
+    let report = books.check(STRICT).await;
+    assert_eq!(report.rows, 20_000);
+    assert!(!report.is_clean(), "nobody asked for these");
+}
+
+#[tokio::test]
 async fn a_row_deleted_by_hand_is_missed() {
     let mut books = clean().await;
     let lead = books.recorded("gil").await;
