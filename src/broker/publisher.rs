@@ -80,7 +80,8 @@ impl Publisher {
     /// [`PublishError`] saying what is known about the message.
     pub async fn publish(&self, letter: Letter) -> Result<(), PublishError> {
         let patience = self.shared.confirm_deadline;
-        self.order(letter, Instant::now() + patience).await.confirmed().await
+        let mut ordered = self.order(letter, Instant::now() + patience).await;
+        ordered.confirmed().await
     }
 
     /// Hands a letter over, and leaves the broker's word on it for later. Waits for room in the window until then, or as
@@ -170,14 +171,8 @@ impl Ordered<'_> {
     ///
     /// # Errors
     /// [`PublishError`] saying what is known about the message.
-    pub async fn confirmed(self) -> Result<(), PublishError> {
-        let word = match self.word {
-            Err(error) => Err(error),
-            Ok(word) => match tokio::time::timeout_at(self.deadline, word).await {
-                Ok(Ok(word)) => word,
-                Ok(Err(_)) | Err(_) => Err(PublishError::Unconfirmed),
-            },
-        };
+    pub async fn confirmed(&mut self) -> Result<(), PublishError> {
+        let word = self.word_by(self.deadline).await;
         let metrics = &self.shared.metrics;
         let label = match word {
             Ok(()) => {
@@ -189,6 +184,40 @@ impl Ordered<'_> {
         };
         metrics.publishes.with_label_values(&[label]).inc();
         word
+    }
+
+    /// Whether the broker may still confirm what it has not confirmed yet.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.word.is_ok()
+    }
+
+    /// Waits on, once [`Ordered::confirmed`] has given up and counted it: a confirm that comes late is as good. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Ordered::confirmed`].
+    pub async fn confirmed_by(&mut self, until: Instant) -> Result<(), PublishError> {
+        self.word_by(until).await
+    }
+
+    async fn word_by(&mut self, until: Instant) -> Result<(), PublishError> {
+        let word = match &mut self.word {
+            Err(error) => return Err(*error),
+            Ok(word) => tokio::time::timeout_at(until, word).await,
+        };
+        match word {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => {
+                self.word = Err(error);
+                Err(error)
+            }
+            // Whoever would have told has vanished with its connection.
+            Ok(Err(_)) => {
+                self.word = Err(PublishError::Unconfirmed);
+                Err(PublishError::Unconfirmed)
+            }
+            Err(_) => Err(PublishError::Unconfirmed),
+        }
     }
 }
 

@@ -23,12 +23,16 @@ use super::family::{Families, is_awaited};
 use super::permits::Permit;
 use super::plan::{Plan, plan, question};
 use super::send::{Handed, NotSent, Stamped, stamp};
+use crate::broker::Ordered;
 use crate::lead::{Mode, Trace, TrackLead};
 use crate::reply::Reply;
 use crate::telemetry::Step;
 
 /// How often a permit is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A lead without the broker's word, and its message if that is still under way.
+type Unconfirmed<'a> = (usize, Stamped, Option<Ordered<'a>>);
 
 /// What waits for more than a confirm.
 enum Errand {
@@ -155,7 +159,7 @@ impl Convoy<'_> {
         for (n, mut stamped) in leads {
             consume_budget().await;
             match self.bulk.intake.hand_over(&mut stamped.message, room_by).await {
-                Err(NotSent::Away) => away.push((n, stamped)),
+                Err(NotSent::Away(late)) => away.push((n, stamped, late)),
                 one => {
                     if one.as_ref().is_ok_and(Handed::is_crowded) {
                         // The rest does not wait for room one after another.
@@ -172,25 +176,25 @@ impl Convoy<'_> {
     }
 
     /// Awaits confirms in the order of publishing; returns also the leads that have none.
-    async fn confirm(
+    async fn confirm<'a>(
         &self,
-        handed: Vec<(usize, Stamped, Result<Handed<'_>, NotSent>)>,
-    ) -> (Vec<(usize, Answer)>, Vec<(usize, Stamped)>) {
+        handed: Vec<(usize, Stamped, Result<Handed<'a>, NotSent<'a>>)>,
+    ) -> (Vec<(usize, Answer)>, Vec<Unconfirmed<'a>>) {
         let (mut answers, mut unconfirmed) = (Vec::with_capacity(handed.len()), Vec::new());
         for (n, stamped, one) in handed {
             match self.bulk.intake.confirmed(&stamped.message, one).await {
-                Err(NotSent::Away) => unconfirmed.push((n, stamped)),
+                Err(NotSent::Away(late)) => unconfirmed.push((n, stamped, late)),
                 word => answers.push(self.settle(n, stamped, word.map(|()| None)).await),
             }
         }
         (answers, unconfirmed)
     }
 
-    async fn record(&self, leads: Vec<(usize, Stamped)>) -> Vec<(usize, Answer)> {
-        join_all(leads.into_iter().map(|(n, stamped)| self.settle(n, stamped, Err(NotSent::Away)))).await
+    async fn record(&self, leads: Vec<Unconfirmed<'_>>) -> Vec<(usize, Answer)> {
+        join_all(leads.into_iter().map(|(n, stamped, late)| self.settle(n, stamped, Err(NotSent::Away(late))))).await
     }
 
-    async fn settle(&self, n: usize, stamped: Stamped, word: Result<Option<Reply>, NotSent>) -> (usize, Answer) {
+    async fn settle(&self, n: usize, stamped: Stamped, word: Result<Option<Reply>, NotSent<'_>>) -> (usize, Answer) {
         let answer = self.bulk.intake.settle(stamped, word, self.bulk.until).await;
         self.families.note(n, &answer);
         (n, answer)

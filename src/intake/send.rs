@@ -2,7 +2,8 @@
 //!
 //! Enters: a planned wish. Leaves: its answer. If the caller goes away meanwhile, what was published stays
 //! published. What the broker does not confirm is recorded directly, except what only the queue can answer, and
-//! except when the queue is full: that is overload.
+//! except when the queue is full: that is overload. What neither engine took in time, the queue may still take until the
+//! request's deadline: with PostgreSQL away, a broker that is slow is better than none.
 //!
 //! **Invariant:** the waiter is registered before the message is published, and 200 is said only
 //! after the confirm or the commit (after the verdict, for those who wait for it).
@@ -43,10 +44,10 @@ pub(super) struct Handed<'a> {
 }
 
 /// Why a message has no word of the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotSent {
-    /// The broker is away: the direct path may take over.
-    Away,
+#[derive(Debug)]
+pub(super) enum NotSent<'a> {
+    /// The broker is away, or slow with a message that is under way: the direct path may take over.
+    Away(Option<Ordered<'a>>),
     /// Overload, or no verdict in time: 503.
     Refused(Cause),
 }
@@ -104,48 +105,55 @@ impl Intake {
     pub(super) async fn settle(
         &self,
         stamped: Stamped,
-        sent: Result<Option<Reply>, NotSent>,
+        sent: Result<Option<Reply>, NotSent<'_>>,
         until: Instant,
     ) -> Answer {
         let Stamped { message, tracked } = stamped;
         match sent {
             Ok(Some(reply)) => self.answered(message, tracked, reply).await,
             Ok(None) => Answer { lead_id: message.id, ending: None, outcome: Ok(tracked) },
-            Err(NotSent::Away) if !message.awaited => self.record(message, tracked, until).await,
-            Err(NotSent::Away) => Answer::unavailable(message.id, Cause::BrokerAway),
+            Err(NotSent::Away(late)) if !message.awaited => self.record(message, tracked, late, until).await,
+            Err(NotSent::Away(_)) => Answer::unavailable(message.id, Cause::BrokerAway),
             Err(NotSent::Refused(cause)) => Answer::unavailable(message.id, cause),
         }
     }
 
     /// Hands a message to the broker; waits for room at most until then.
-    pub(super) async fn hand_over(&self, message: &mut LeadMessage, room_by: Instant) -> Result<Handed<'_>, NotSent> {
-        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
-        let (letter, span) = self.letter(message, None).ok_or(NotSent::Away)?;
+    pub(super) async fn hand_over(
+        &self,
+        message: &mut LeadMessage,
+        room_by: Instant,
+    ) -> Result<Handed<'_>, NotSent<'_>> {
+        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away(None))?;
+        let (letter, span) = self.letter(message, None).ok_or(NotSent::Away(None))?;
         Ok(Handed { pass, span, ordered: self.publisher.order(letter, room_by).await })
     }
 
     /// Waits for the confirm of a message.
-    pub(super) async fn confirmed(
+    pub(super) async fn confirmed<'a>(
         &self,
         message: &LeadMessage,
-        handed: Result<Handed<'_>, NotSent>,
-    ) -> Result<(), NotSent> {
-        let Handed { pass, ordered, span } = handed?;
+        handed: Result<Handed<'a>, NotSent<'a>>,
+    ) -> Result<(), NotSent<'a>> {
+        let Handed { pass, mut ordered, span } = handed?;
         let published = ordered.confirmed().await;
-        self.judge(message, pass, published, span)
+        self.judge(message, pass, published, span).map_err(|not_sent| match not_sent {
+            NotSent::Away(_) if ordered.is_under_way() => NotSent::Away(Some(ordered)),
+            other => other,
+        })
     }
 
     /// Publishes and waits for the verdict: stronger evidence than the confirm, and it may overtake it.
-    async fn ask(&self, message: &mut LeadMessage, until: Instant) -> Result<Reply, NotSent> {
-        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away)?;
+    async fn ask(&self, message: &mut LeadMessage, until: Instant) -> Result<Reply, NotSent<'_>> {
+        let pass = self.breaker.pass(Instant::now()).ok_or(NotSent::Away(None))?;
         if !self.publisher.is_ready() {
-            return self.judge(message, pass, Err(PublishError::Away), Span::default()).and(Err(NotSent::Away));
+            return self.judge(message, pass, Err(PublishError::Away), Span::default()).and(Err(NotSent::Away(None)));
         }
         let opening = until.min(Instant::now() + OPENING);
-        let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away)?;
+        let reply_to = self.listener.queue_by(opening).await.ok_or(NotSent::Away(None))?;
         let waiter = self.waiters.register(message.workspace_id, message.id);
         let waiter = waiter.ok_or(NotSent::Refused(Cause::NoWaiter))?;
-        let (letter, span) = self.letter(message, Some(reply_to)).ok_or(NotSent::Away)?;
+        let (letter, span) = self.letter(message, Some(reply_to)).ok_or(NotSent::Away(None))?;
         let verdict = waiter.wait(until);
         tokio::pin!(verdict);
         let reply = tokio::select! {
@@ -190,7 +198,7 @@ impl Intake {
         pass: Pass<'_>,
         published: Result<(), PublishError>,
         mut span: Span,
-    ) -> Result<(), NotSent> {
+    ) -> Result<(), NotSent<'static>> {
         let Err(error) = published else {
             pass.succeeded();
             return Ok(());
@@ -203,15 +211,22 @@ impl Intake {
             PublishError::Crowded if !pass.is_trial() && !self.breaker.is_open() => {
                 Err(NotSent::Refused(Cause::Crowded))
             }
-            PublishError::Crowded if !pass.is_trial() => Err(NotSent::Away),
+            PublishError::Crowded if !pass.is_trial() => Err(NotSent::Away(None)),
             PublishError::Crowded | PublishError::Away | PublishError::Unconfirmed => {
                 pass.failed(Instant::now());
-                Err(NotSent::Away)
+                Err(NotSent::Away(None))
             }
         }
     }
 
-    async fn record(&self, message: LeadMessage, tracked: Tracked, until: Instant) -> Answer {
+    /// Records a message directly; where that fails too, the queue is the last hope of what nobody waits for.
+    async fn record(
+        &self,
+        mut message: LeadMessage,
+        tracked: Tracked,
+        late: Option<Ordered<'_>>,
+        until: Instant,
+    ) -> Answer {
         let lead_id = message.id;
         let mut span = self.tracer.step(Step::Record, message.trace.as_deref());
         span.note("lead.id", lead_id);
@@ -229,8 +244,32 @@ impl Intake {
             }
             // Who it follows may be known to the queue.
             Some(Outcome::Parked) => Answer::unavailable(lead_id, Cause::BrokerAway),
-            None => Answer::unavailable(lead_id, Cause::EnginesAway),
+            None if message.mode == Mode::Wait => Answer::unavailable(lead_id, Cause::EnginesAway),
+            None => match self.insist(&mut message, late, until).await {
+                Ok(()) => Answer { lead_id, ending: None, outcome: Ok(tracked) },
+                Err(cause) => Answer::unavailable(lead_id, cause),
+            },
         }
+    }
+
+    /// A broker that is slow is still better than none: gives it until then, whatever the breaker says. What is under way is
+    /// waited for; anything else is published, and may be so twice, under one lead id.
+    async fn insist(&self, message: &mut LeadMessage, late: Option<Ordered<'_>>, until: Instant) -> Result<(), Cause> {
+        let (mut ordered, mut span) = match late {
+            Some(ordered) => (ordered, Span::default()),
+            None => {
+                let (letter, span) = self.letter(message, None).ok_or(Cause::EnginesAway)?;
+                let mut ordered = self.publisher.order(letter, until).await;
+                if ordered.confirmed().await.is_ok() {
+                    return Ok(());
+                }
+                (ordered, span)
+            }
+        };
+        ordered.confirmed_by(until).await.map_err(|error| {
+            span.fail(error.as_str());
+            if error == PublishError::Full { Cause::QueueFull } else { Cause::EnginesAway }
+        })
     }
 
     async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {

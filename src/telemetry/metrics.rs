@@ -160,7 +160,7 @@ metrics! {
     message_letters: Histogram "leadline_message_letters" [] SIZES, "Leads, or replies, in one published message.";
     breaker_open: Gauge "leadline_breaker_open" [] &[], "Whether leads are recorded straight into PostgreSQL because RabbitMQ does not confirm (1) or go through the queue (0).";
     breaker_turns: Counter "leadline_breaker_turns_total" ["to" of &["open", "closed"]] &[], "Times the breaker turned: open, closed.";
-    direct_leads: Counter "leadline_direct_leads_total" ["result" of &["ended", "parked", "buried", "failed"]] &[], "Leads sent down the direct path: ended, parked, buried, failed (answered 503).";
+    direct_leads: Counter "leadline_direct_leads_total" ["result" of &["ended", "parked", "buried", "failed"]] &[], "Leads sent down the direct path: ended, parked, buried, failed (the queue has the last word, else 503).";
     confirm_seconds: Histogram "leadline_confirm_seconds" [] FAST, "From publish to the broker's confirm.";
     waiters: Gauge "leadline_waiters" [] &[], "Requests blocked on the reply queue.";
     replies: Counter "leadline_replies_total" ["result" of &["sent", "lost", "delivered", "late", "unreadable"]] &[], "Replies: sent by a worker, lost by a worker, delivered to a waiter, late for it, unreadable.";

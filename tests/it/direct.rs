@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use leadline::config::Config;
 use leadline::lead::id;
 use serde_json::{Value, json};
@@ -187,6 +187,60 @@ async fn without_either_engine_the_answer_is_a_503_in_time_and_both_come_back() 
     })
     .await;
     house.rabbitmq.restore();
+    queue_again(&house, &click).await;
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn with_postgres_away_a_broker_that_is_slow_still_gets_its_leads() {
+    let mut house = Harness::tuned(|config| {
+        alert(config);
+        config.intake.wait_timeout = Duration::from_secs(8);
+        config.lifecycle.stop_budget = Duration::from_secs(20);
+    })
+    .await;
+    house.announced.errors = vec![""];
+    let click = house.click().await;
+    house.track(&lead(&click, "before", &somebody())).await.ok();
+    house.postgres.cut();
+    eventually("postgres is known to be away", || async {
+        let (_, body) = house.readiness().await;
+        holds(body["postgres"] == "away", body)
+    })
+    .await;
+    house.rabbitmq.blackhole();
+    let four = || {
+        let bodies: [Value; 4] = std::array::from_fn(|n| {
+            with(lead(&click, "Sign Up", &somebody()), json!({"mode": if n == 0 { "deferred" } else { "async" }}))
+        });
+        let house = &house;
+        async move { join_all(bodies.iter().map(|body| house.track(body))).await }
+    };
+    let behind_the_breaker = async {
+        eventually("the breaker opens", || async {
+            let open = house.metric(OPEN).await;
+            holds(open > 0.5, open)
+        })
+        .await;
+        let confirms = async {
+            eventually("nothing can be recorded directly", || async {
+                let failed = house.metric("leadline_direct_leads_total{result=\"failed\"}").await;
+                holds(failed > 7.5, failed)
+            })
+            .await;
+            house.rabbitmq.restore();
+        };
+        join(four(), confirms).await.0
+    };
+    let (before, behind) = join(four(), behind_the_breaker).await;
+    let answers: Vec<Answer> = before.into_iter().chain(behind).collect();
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    house.postgres.restore();
+    for answer in &answers {
+        house.ended(answer.lead_id().unwrap()).await;
+    }
     queue_again(&house, &click).await;
     house.finish().await;
 }

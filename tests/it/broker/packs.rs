@@ -23,7 +23,7 @@ async fn publish(publisher: &Publisher, letters: Vec<Letter>) {
     for letter in letters {
         ordered.push(publisher.order(letter, soon()).await);
     }
-    for one in ordered {
+    for mut one in ordered {
         one.confirmed().await.unwrap();
     }
 }
