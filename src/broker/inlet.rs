@@ -75,6 +75,8 @@ impl Arrived {
 struct Source {
     queue: Queue,
     consumer: Consumer,
+    /// When it brought something last, or was opened.
+    heard: Instant,
 }
 
 impl Inlet {
@@ -155,6 +157,12 @@ impl Inlet {
     #[must_use]
     pub fn arrived(&self) -> usize {
         self.arrived.len()
+    }
+
+    /// For how long the quietest of its queues has sent nothing; zero when paused.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.sources.iter().map(|source| source.heard.elapsed()).max().unwrap_or_default()
     }
 
     /// Asks the broker something and returns the highest tag that came before its answer: what it has sent on this channel so
@@ -249,7 +257,7 @@ impl Inlet {
                 FieldTable::default(),
             );
             let consumer = self.session.within("basic.consume", consuming).await?;
-            self.sources.push(Source { queue, consumer });
+            self.sources.push(Source { queue, consumer, heard: Instant::now() });
         }
         Ok(())
     }
@@ -323,12 +331,15 @@ async fn ended(channel: &Channel) {
 
 impl Source {
     fn poll_all(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Arrived>) -> Result<(), BrokerError> {
-        loop {
-            match Pin::new(&mut self.consumer).poll_next(cx) {
-                Poll::Ready(Some(delivery)) => into.push_back(Arrived { queue: self.queue, message: delivery? }),
-                Poll::Ready(None) => return Err(BrokerError::Gone("a consumer")),
-                Poll::Pending => return Ok(()),
-            }
+        let before = into.len();
+        let mut next = || Pin::new(&mut self.consumer).poll_next(cx);
+        while let Poll::Ready(delivery) = next() {
+            let message = delivery.ok_or(BrokerError::Gone("a consumer"))??;
+            into.push_back(Arrived { queue: self.queue, message });
         }
+        if into.len() > before {
+            self.heard = Instant::now();
+        }
+        Ok(())
     }
 }

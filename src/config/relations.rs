@@ -99,10 +99,14 @@ fn lanes(config: &Config) -> Vec<Rule> {
 
 /// What must fit into something else.
 fn bounds(config: &Config) -> Vec<Rule> {
-    let Config { intake, broker, store, reply, .. } = config;
+    let Config { intake, broker, worker, store, reply, .. } = config;
     vec![
         (broker.reconnect_min <= broker.reconnect_max, "broker.reconnect_min must not exceed broker.reconnect_max"),
         (broker.publishers >= 1 && broker.window >= 1, "broker.publishers and broker.window must be at least 1"),
+        (
+            worker.renew_after >= Duration::from_secs(1),
+            "worker.renew_after must be at least 1s: a new channel costs the broker a handful of commands",
+        ),
         (
             broker.heartbeat >= Duration::from_secs(1),
             "broker.heartbeat must be at least 1s: the protocol counts whole seconds",

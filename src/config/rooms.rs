@@ -116,6 +116,8 @@ pub struct Worker {
     pub park_max: Duration,
     #[serde(with = "humantime_serde")]
     pub sweep_every: Duration,
+    #[serde(with = "humantime_serde")]
+    pub renew_after: Duration,
     pub suspect_after: u32,
     pub bury_after: i32,
 }

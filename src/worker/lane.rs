@@ -33,6 +33,8 @@ use crate::telemetry::{Hand, Raised};
 const ENOUGH: usize = 32;
 /// Messages are left for so many times `worker.gather` at most.
 const MOST_RESTS: u32 = 5;
+/// No channel lives for longer than so many times `worker.renew_after`.
+const OLDEST: u32 = 10;
 
 /// One lane.
 #[derive(Debug)]
@@ -61,6 +63,17 @@ pub(super) enum LetGo {
     GaveUp,
 }
 
+/// What a lane does when it has let go of its channel.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// It opens another.
+    Open,
+    /// It pauses first.
+    Pause,
+    /// It waits for `PostgreSQL` first.
+    Hear,
+}
+
 impl From<BrokerError> for LetGo {
     fn from(error: BrokerError) -> Self {
         Self::Broken(error)
@@ -82,11 +95,15 @@ impl Lane {
             match opened {
                 Ok(inlet) => {
                     delays.reset();
-                    let (rest, gave_up) = self.serve(inlet, &mut innocent).await;
+                    let (rest, next) = self.serve(inlet, &mut innocent).await;
                     self.post.let_go(rest);
-                    if gave_up {
-                        self.stop.unless_asked(self.post.heard_anew()).await;
-                        self.forgive(&mut innocent).await;
+                    match next {
+                        Next::Open => continue,
+                        Next::Pause => {}
+                        Next::Hear => {
+                            self.stop.unless_asked(self.post.heard_anew()).await;
+                            self.forgive(&mut innocent).await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -109,10 +126,11 @@ impl Lane {
         self.bench.link.open(&self.queues, self.config.prefetch).await
     }
 
-    /// Serves one channel to its end; returns what became of the rest, and whether it ended because of `PostgreSQL`.
-    async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) -> (Rest, bool) {
+    /// Serves one channel to its end; returns what became of the rest.
+    async fn serve(&self, mut inlet: Inlet, innocent: &mut Vec<String>) -> (Rest, Next) {
         let mut marks = Marks::new(&self.post, self.config.sweep_every);
-        let mut resting = Instant::now();
+        let opened = Instant::now();
+        let mut resting = opened;
         loop {
             let round = self.round(&mut inlet, &mut marks, &mut resting, innocent);
             let worked = tokio::select! {
@@ -121,17 +139,27 @@ impl Lane {
             };
             match worked {
                 Ok(()) if self.stop.is_asked() || (self.helps && self.pressure.is_over()) => {
-                    return (self.leave(inlet, innocent).await, false);
+                    return (self.leave(inlet, innocent).await, Next::Pause);
                 }
+                Ok(()) if self.is_stale(&inlet, opened) => return (self.leave(inlet, innocent).await, Next::Open),
                 Ok(()) => {}
                 Err(LetGo::Broken(error)) => {
                     self.bench.metrics.failures.with_label_values(&["worker", "channel_lost"]).inc();
                     tracing::info!(lane = self.name, %error, "the channel is gone, opening another");
-                    return (closed(inlet).await, false);
+                    return (closed(inlet).await, Next::Pause);
                 }
-                Err(LetGo::GaveUp) => return (closed(inlet).await, true),
+                Err(LetGo::GaveUp) => return (closed(inlet).await, Next::Hear),
             }
         }
+    }
+
+    /// Whether the broker may count messages as sent on this channel that it never sent: replicas that were elected or came back
+    /// do (<https://github.com/rabbitmq/rabbitmq-server/issues/15473>; seen on 4.0.5 after its nodes were killed), and only the end of
+    /// the channel frees them. A silent queue is suspected soon, since few leads wait for the new channel then; what is missing in
+    /// one that goes on sending cannot be known.
+    fn is_stale(&self, inlet: &Inlet, opened: Instant) -> bool {
+        let after = self.config.renew_after;
+        inlet.silence() >= after || opened.elapsed() >= after.saturating_mul(OLDEST)
     }
 
     /// Works on what has arrived, and returns after `sweep_every` if nothing does. `resting`: until then what comes piles up.

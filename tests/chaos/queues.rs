@@ -1,11 +1,10 @@
-//! The suite's own hand in the broker, past every proxy: counts, and plants messages.
+//! The suite's own hand in the broker, past every proxy: plants messages.
 //!
 //! The names are spelt here once more on purpose: topology v1 must not move.
 //!
 //! **Invariant:** each call uses a connection of its own, so that no fault of the broker outlasts it here.
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use leadline::lead::LeadMessage;
 use tokio::time::timeout;
@@ -39,23 +38,6 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Messages ready in all queues.
-    pub(crate) async fn ready(&self) -> Result<u64, String> {
-        soon(async {
-            let (connection, channel) = self.open().await?;
-            let mut ready = 0;
-            for queue in QUEUES {
-                let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-                let name = format!("leads.v1.{queue}");
-                let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await?;
-                ready += u64::from(declared.message_count());
-            }
-            connection.close(200, "OK".into()).await?;
-            Ok(ready)
-        })
-        .await
-    }
-
     /// Publishes, and says of each whether the broker took it.
     pub(crate) async fn plant(&self, planted: &[Planted]) -> Result<Vec<bool>, String> {
         let (connection, channel) = soon(async {

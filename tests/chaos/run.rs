@@ -118,7 +118,7 @@ async fn peak(world: &World, seed: u64) -> f64 {
     let answered = entries.iter().filter(|e| e.line.status == 200 && e.ended >= since && e.ended < until).count();
     let peak = answered as f64 / PEAK.as_secs_f64();
     println!("  {:<10} answers at most {peak:.0} requests a second", world.ground.kind.as_str());
-    if let Err(why) = check::rest(&world.pool, &world.queues).await {
+    if let Err(why) = check::rest(&world.pool, &world.ground.rabbit).await {
         println!("  {:<10} {why}", world.ground.kind.as_str());
     }
     peak
@@ -185,7 +185,7 @@ async fn once(world: &World, fault: &Fault, lasts: Duration) -> Done {
 async fn settle(world: &World) -> Vec<String> {
     world.edges.calm();
     let mut faults = Vec::new();
-    match check::rest(&world.pool, &world.queues).await {
+    match check::rest(&world.pool, &world.ground.rabbit).await {
         Ok(time) => println!("  at rest after {:.1} s", time.as_secs_f64()),
         Err(why) => faults.push(why),
     }

@@ -34,6 +34,8 @@ mod poison;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod unsent;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod direct;

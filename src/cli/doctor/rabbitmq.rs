@@ -9,7 +9,10 @@ use crate::broker::{BrokerError, Depth, Greeting, Node, Queue, Visit};
 use crate::config;
 
 const AREA: Area = Area::Rabbitmq;
-const OLDEST: (u32, u32) = (3, 10);
+const OLDEST: [u32; 2] = [3, 10];
+/// From here on a replica applies no entry that the leader has not confirmed (Ra 2.15.2,
+/// <https://github.com/rabbitmq/rabbitmq-server/pull/13326>).
+const CONSISTENT: [u32; 3] = [4, 0, 7];
 
 /// Depths by queue; empty when no node let us in.
 pub(super) type Depths = BTreeMap<Queue, Depth>;
@@ -23,7 +26,7 @@ pub(super) async fn look(config: &config::Broker) -> (Depths, Vec<Finding>) {
     let (mut depths, mut findings, mut looked) = (Depths::new(), Vec::new(), false);
     for node in &nodes {
         match node.greet().await {
-            Ok(greeting) => findings.push(version(node, &greeting)),
+            Ok(greeting) => findings.push(version(node, &greeting, nodes.len())),
             Err(error) => {
                 findings.push(unreached(node, &error));
                 continue;
@@ -52,26 +55,34 @@ fn address(error: &BrokerError) -> Finding {
     )
 }
 
-fn version(node: &Node, greeting: &Greeting) -> Finding {
+fn version(node: &Node, greeting: &Greeting, nodes: usize) -> Finding {
     let Greeting { product, version } = greeting;
     let what = format!("{} is {product} {version}", node.name());
-    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    let numbers: Vec<u32> = version.split(['.', '-', '+']).map_while(|number| number.parse().ok()).collect();
     if product != "RabbitMQ" {
         return Finding::warning(AREA, "version", what).mend(
             "the promise leans on RabbitMQ's quorum queues and their confirms; nobody has tested it on another broker",
             "use RabbitMQ 3.10 or newer",
         );
     }
-    match numbers.next().zip(numbers.next()) {
-        Some(version) if version >= OLDEST => Finding::ok(AREA, "version", what),
-        Some(_) => Finding::wrong(AREA, "version", what).mend(
+    if numbers.len() < OLDEST.len() {
+        return Finding::unchecked(AREA, "version", what)
+            .mend("3.10 is the oldest that will do", "rabbitmqctl version");
+    }
+    if numbers.as_slice() < OLDEST.as_slice() {
+        return Finding::wrong(AREA, "version", what).mend(
             "before 3.10 dead letters of quorum queues are moved at most once, so they can be lost",
             "update it to 3.10 or newer, one minor version after the other",
-        ),
-        None => {
-            Finding::unchecked(AREA, "version", what).mend("3.10 is the oldest that will do", "rabbitmqctl version")
-        }
+        );
     }
+    if nodes > 1 && numbers.as_slice() < CONSISTENT.as_slice() {
+        return Finding::warning(AREA, "version", what).mend(
+            "before 4.0.7 a replica can apply entries that no majority has, when nodes die together: leads may then stay in the \
+             queue until worker.renew_after, and in the worst case be lost",
+            "update all nodes to 4.0.7 or newer, one minor version after the other",
+        );
+    }
+    Finding::ok(AREA, "version", what)
 }
 
 fn unreached(node: &Node, error: &BrokerError) -> Finding {
@@ -222,14 +233,18 @@ mod tests {
     fn versions_are_compared_as_numbers() {
         let config = config::load(None).unwrap().broker;
         let node = Node::all(&config).unwrap().remove(0);
-        let level = |product: &str, number: &str| {
-            version(&node, &Greeting { product: product.to_owned(), version: number.to_owned() }).level
+        let level = |product: &str, number: &str, nodes| {
+            version(&node, &Greeting { product: product.to_owned(), version: number.to_owned() }, nodes).level
         };
-        assert_eq!(level("RabbitMQ", "3.9.29"), Level::Wrong);
+        assert_eq!(level("RabbitMQ", "3.9.29", 1), Level::Wrong);
         for good in ["3.10.8", "4.0.5", "3.13.7-rc.1"] {
-            assert_eq!(level("RabbitMQ", good), Level::Ok, "{good}");
+            assert_eq!(level("RabbitMQ", good, 1), Level::Ok, "{good}");
+            assert_eq!(level("RabbitMQ", good, 3), Level::Warning, "{good}");
         }
-        assert_eq!(level("RabbitMQ", "unknown"), Level::Unchecked);
-        assert_eq!(level("LavinMQ", "2.0.0"), Level::Warning);
+        for consistent in ["4.0.7", "4.1.0", "4.10.0-rc.1", "5.0"] {
+            assert_eq!(level("RabbitMQ", consistent, 3), Level::Ok, "{consistent}");
+        }
+        assert_eq!(level("RabbitMQ", "unknown", 3), Level::Unchecked);
+        assert_eq!(level("LavinMQ", "2.0.0", 1), Level::Warning);
     }
 }

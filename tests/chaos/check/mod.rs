@@ -15,26 +15,31 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 
 pub(crate) use books::Books;
 
 use crate::clock::{pause, within};
 use crate::diary::Diary;
-use crate::queues::Queues;
+use crate::engines::Rabbit;
+use crate::queues::QUEUES;
 use crate::tune::PARK_MAX_S;
 
 /// Beyond the longest that anything may be parked.
 const REST_WITHIN: Duration = Duration::from_secs(PARK_MAX_S + 45);
 const STILL: Duration = Duration::from_millis(1200);
 
-/// Waits until queues are empty, nothing is parked, and nothing changes any more.
-pub(crate) async fn rest(pool: &PgPool, queues: &Queues) -> Result<Duration, String> {
+/// Waits until queues are empty, what was handed out included, nothing is parked, and nothing changes any more.
+pub(crate) async fn rest(pool: &PgPool, rabbit: &Mutex<Rabbit>) -> Result<Duration, String> {
     let began = Instant::now();
     within(REST_WITHIN, || async {
         let before = counts(pool).await.map_err(|error| error.to_string())?;
-        let ready = queues.ready().await?;
-        if ready > 0 || before.1 > 0 {
-            return Err(format!("{ready} messages ready, {} leads parked", before.1));
+        let mut queued = 0;
+        for queue in QUEUES {
+            queued += rabbit.lock().await.messages(&format!("leads.v1.{queue}")).await;
+        }
+        if queued > 0 || before.1 > 0 {
+            return Err(format!("{queued} messages queued or handed out, {} leads parked", before.1));
         }
         pause(STILL).await;
         let after = counts(pool).await.map_err(|error| error.to_string())?;

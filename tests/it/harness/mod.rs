@@ -8,6 +8,7 @@
 pub(crate) mod eventually;
 pub(crate) mod database;
 pub(crate) mod proxy;
+pub(crate) mod withhold;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod balancer;
