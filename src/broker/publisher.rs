@@ -172,7 +172,7 @@ impl Ordered<'_> {
     /// # Errors
     /// [`PublishError`] saying what is known about the message.
     pub async fn confirmed(&mut self) -> Result<(), PublishError> {
-        let word = self.word_by(self.deadline).await;
+        let word = self.confirmed_by(self.deadline).await;
         let metrics = &self.shared.metrics;
         let label = match word {
             Ok(()) => {
@@ -192,15 +192,12 @@ impl Ordered<'_> {
         self.word.is_ok()
     }
 
-    /// Waits on, once [`Ordered::confirmed`] has given up and counted it: a confirm that comes late is as good. Cancel-safe.
+    /// Waits until then, and counts nothing: once [`Ordered::confirmed`] has given up, a confirm that comes late is as good.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// As [`Ordered::confirmed`].
     pub async fn confirmed_by(&mut self, until: Instant) -> Result<(), PublishError> {
-        self.word_by(until).await
-    }
-
-    async fn word_by(&mut self, until: Instant) -> Result<(), PublishError> {
         let word = match &mut self.word {
             Err(error) => return Err(*error),
             Ok(word) => tokio::time::timeout_at(until, word).await,

@@ -26,14 +26,6 @@ fn alert(config: &mut Config) {
     config.store.acquire_timeout = Duration::from_millis(500);
 }
 
-async fn unready(house: &Harness) {
-    eventually("rabbitmq is known to be away", || async {
-        let (status, body) = house.readiness().await;
-        holds(body["rabbitmq"] == "away", (status, body))
-    })
-    .await;
-}
-
 /// Sends leads until the breaker has closed and one came through the queue.
 async fn queue_again(house: &Harness, click: &str) {
     eventually("the breaker closes", || async {
@@ -54,7 +46,7 @@ async fn every_mode_is_answered_and_recorded_without_a_broker() {
     let click = house.click().await;
     house.track(&lead(&click, "before", "ann")).await.ok();
     house.rabbitmq.cut();
-    unready(&house).await;
+    house.known_away("rabbitmq").await;
     assert_eq!(house.readiness().await.0, 200, "either engine is enough to accept");
     for mode in ["async", "wait"] {
         let body = with(lead(&click, "Sign Up", &somebody()), json!({"mode": mode, "eventQuantity": 3}));
@@ -92,7 +84,7 @@ async fn a_follow_up_that_only_the_queue_can_answer_is_a_503_without_a_broker() 
     house.announced.errors = vec![""];
     let click = house.click().await;
     house.rabbitmq.cut();
-    unready(&house).await;
+    house.known_away("rabbitmq").await;
     for mode in ["async", "wait"] {
         let body = with(lead("", "Sign Up", "nobody yet"), json!({"mode": mode}));
         let answer = house.track(&body).await;
@@ -167,7 +159,7 @@ async fn without_either_engine_the_answer_is_a_503_in_time_and_both_come_back() 
     house.track(&lead(&click, "before", &somebody())).await.ok();
     house.postgres.cut();
     house.rabbitmq.cut();
-    unready(&house).await;
+    house.known_away("rabbitmq").await;
     eventually("not ready", || async {
         let (status, body) = house.readiness().await;
         holds(status == 503, body)
@@ -203,11 +195,7 @@ async fn with_postgres_away_a_broker_that_is_slow_still_gets_its_leads() {
     let click = house.click().await;
     house.track(&lead(&click, "before", &somebody())).await.ok();
     house.postgres.cut();
-    eventually("postgres is known to be away", || async {
-        let (_, body) = house.readiness().await;
-        holds(body["postgres"] == "away", body)
-    })
-    .await;
+    house.known_away("postgres").await;
     house.rabbitmq.blackhole();
     let four = || {
         let bodies: [Value; 4] = std::array::from_fn(|n| {
@@ -255,7 +243,7 @@ async fn a_row_that_postgres_refuses_is_buried_by_the_direct_path_too() {
         .await
         .unwrap();
     house.rabbitmq.cut();
-    unready(&house).await;
+    house.known_away("rabbitmq").await;
     let bodies: Vec<Value> =
         (0..20).map(|n| lead(&click, if n % 10 == 3 { "poison" } else { "Sign Up" }, &somebody())).collect();
     let answers = join_all(bodies.iter().map(|body| house.track(body))).await;

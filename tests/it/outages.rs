@@ -83,11 +83,7 @@ async fn a_wait_waits_for_postgres_and_is_published_only_when_that_serves() {
     let click = house.click().await;
     many(&house, &click, 3).await;
     house.postgres.cut();
-    eventually("postgres is known to be away", || async {
-        let (_, body) = house.readiness().await;
-        holds(body["postgres"] == "away", body)
-    })
-    .await;
+    house.known_away("postgres").await;
     let published = "leadline_publishes_total{result=\"confirmed\"}";
     let before = house.metric(published).await;
     let wait = || with(lead(&click, "Sign Up", &somebody()), json!({"mode": "wait"}));

@@ -98,6 +98,15 @@ impl Harness {
         (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
     }
 
+    /// Waits until the API says of an engine that it is away.
+    pub(crate) async fn known_away(&self, engine: &str) {
+        eventually(&format!("{engine} is known to be away"), || async {
+            let (status, body) = self.readiness().await;
+            holds(body[engine] == "away", (status, body))
+        })
+        .await;
+    }
+
     /// Softly stops the worker started last.
     pub(crate) async fn stop_worker(&mut self) {
         self.workers.pop().expect("a worker to stop").stop().await;
