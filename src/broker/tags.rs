@@ -1,7 +1,7 @@
 //! Which delivery tags of one channel were handed out and settled, and how to acknowledge the next ones.
 //!
 //! Enters: tags handed out, tags settled. Leaves: one multiple acknowledgement for the unbroken run of
-//! settled tags, and single ones for the rest.
+//! settled tags, and single ones for the rest; for several batches together, if they need not go at once.
 //!
 //! **Invariant:** a multiple acknowledgement never covers a tag that is not settled, and never names one
 //! that was acknowledged before (the broker would take that for "everything" and close the channel).
@@ -26,8 +26,24 @@ pub(super) struct Tags {
 pub(super) struct Acks {
     /// This tag and everything below it.
     pub(super) up_to: Option<u64>,
-    /// These tags, one by one.
+    /// These tags, all above it, one by one.
     pub(super) singly: Vec<u64>,
+}
+
+impl Acks {
+    /// Adds what was settled later. What the later run covers is not named singly any more: that would be twice.
+    pub(super) fn add(&mut self, later: Self) {
+        self.singly.extend(later.singly);
+        if let Some(tag) = later.up_to {
+            self.up_to = Some(tag);
+            self.singly.retain(|single| *single > tag);
+        }
+    }
+
+    /// Whether there is nothing to acknowledge.
+    pub(super) fn is_empty(&self) -> bool {
+        self.up_to.is_none() && self.singly.is_empty()
+    }
 }
 
 impl Tags {
@@ -118,6 +134,24 @@ mod tests {
         assert_eq!(tags.next(), 7);
         tags.hand_out(7, 1);
         assert_eq!(tags.settle(&[7]), acks(Some(7), &[]));
+    }
+
+    #[test]
+    fn what_waits_is_named_once() {
+        let mut tags = handed_out(8);
+        let mut owed = Acks::default();
+        owed.add(tags.settle(&[1, 3, 4, 7]));
+        assert_eq!(owed, acks(Some(1), &[3, 4, 7]));
+        owed.add(tags.settle(&[6]));
+        assert_eq!(owed, acks(Some(1), &[3, 4, 7, 6]));
+        // 2 ends the first gap: the run goes on to what was settled meanwhile, and names only its own.
+        owed.add(tags.settle(&[2]));
+        assert_eq!(owed, acks(Some(2), &[3, 4, 7, 6]));
+        owed.add(tags.settle(&[5]));
+        assert_eq!(owed, acks(Some(5), &[7, 6]));
+        owed.add(tags.settle(&[8]));
+        assert_eq!(owed, acks(Some(8), &[]));
+        assert!(!owed.is_empty() && Acks::default().is_empty());
     }
 
     #[test]

@@ -74,6 +74,7 @@ async fn a_full_queue_refuses() {
     let tags: Vec<u64> = receive(&mut inlet, confirmed).await.iter().map(|d| d.tag).collect();
     assert!(is_silent(&mut inlet).await);
     inlet.settle(&tags).await.unwrap();
+    inlet.acknowledge().await.unwrap();
     eventually("room again", async || publisher.publish(letter(Queue::Wait, "x")).await.is_ok()).await;
     inlet.close().await;
     drop((publisher, link));
