@@ -158,6 +158,12 @@ impl Inlet {
         self.arrived.len()
     }
 
+    /// How many messages of each queue may be under way to it and unsettled.
+    #[must_use]
+    pub fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
     /// For how long the quietest of its queues has sent nothing; zero when paused.
     #[must_use]
     pub fn silence(&self) -> Duration {

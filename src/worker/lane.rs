@@ -123,7 +123,12 @@ impl Lane {
         }
         self.post.heard().await;
         self.post.opening();
-        self.bench.link.open(&self.queues, self.config.prefetch).await
+        self.bench.link.open(&self.queues, self.prefetch()).await
+    }
+
+    /// How many messages of each queue may be under way to it.
+    fn prefetch(&self) -> u16 {
+        if self.helps { self.pressure.share(self.config.prefetch) } else { self.config.prefetch }
     }
 
     /// Serves one channel to its end; returns what became of the rest.
@@ -156,10 +161,11 @@ impl Lane {
     /// Whether the broker may count messages as sent on this channel that it never sent: replicas that were elected or came back
     /// do (<https://github.com/rabbitmq/rabbitmq-server/issues/15473>; seen on 4.0.5 after its nodes were killed), and only the end of
     /// the channel frees them. A silent queue is suspected soon, since few leads wait for the new channel then; what is missing in
-    /// one that goes on sending cannot be known.
+    /// one that goes on sending cannot be known. Or whether messages bring so much less by now that it is sent too few of them.
     fn is_stale(&self, inlet: &Inlet, opened: Instant) -> bool {
         let after = self.config.renew_after;
-        inlet.silence() >= after || opened.elapsed() >= after.saturating_mul(OLDEST)
+        let outgrown = self.prefetch() / 2 > inlet.prefetch();
+        outgrown || inlet.silence() >= after || opened.elapsed() >= after.saturating_mul(OLDEST)
     }
 
     /// Works on what has arrived, and returns after `sweep_every` if nothing does. `resting`: until then what comes piles up.
@@ -222,7 +228,8 @@ impl Lane {
         let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
         self.bench.metrics.batch_bytes.with_label_values(&[self.name]).observe(bytes as f64);
         if deliveries.len() >= self.config.batch {
-            self.pressure.note();
+            let messages = deliveries.chunk_by(|one, next| one.tag == next.tag).count();
+            self.pressure.note(messages, deliveries.len());
         }
         let mut inbox = sort(deliveries, self.config.suspect_after);
         let suspects = std::mem::take(&mut inbox.suspects);
