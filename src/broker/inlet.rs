@@ -220,16 +220,13 @@ impl Inlet {
         if acks.is_empty() {
             return Ok(());
         }
-        let channel = &self.channel;
+        // All are sent when the first is waited for: cut short there, none is left out.
+        let run = acks.up_to.map(|tag| (tag, BasicAckOptions { multiple: true }));
+        let singly = acks.singly.iter().map(|tag| (*tag, BasicAckOptions::default()));
+        let mut sent: FuturesUnordered<_> =
+            run.into_iter().chain(singly).map(|(tag, options)| self.channel.basic_ack(tag, options)).collect();
         let acknowledged = async {
-            if let Some(tag) = acks.up_to {
-                let options = BasicAckOptions { multiple: true };
-                channel.basic_ack(tag, options).await?;
-            }
-            let options = BasicAckOptions::default();
-            let singly = acks.singly.iter();
-            let mut singly: FuturesUnordered<_> = singly.map(|tag| channel.basic_ack(*tag, options)).collect();
-            while let Some(acknowledged) = singly.next().await {
+            while let Some(acknowledged) = sent.next().await {
                 acknowledged?;
             }
             Ok(())

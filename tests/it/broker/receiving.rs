@@ -209,6 +209,33 @@ async fn a_close_returns_deliveries_to_their_places() {
 }
 
 #[tokio::test]
+async fn what_is_settled_is_acknowledged_while_more_is_waited_for() {
+    let wire = Wire::new().await;
+    let mut site = Site::new();
+    let publisher = site.publisher().await;
+    publish(&publisher, Queue::Wait, 5).await;
+    site.config.url = wire.url().into();
+    let link = site.link();
+    let mut inlet = link.open(&[Queue::Wait], 100).await.unwrap();
+    let taken = receive(&mut inlet, 5).await;
+    // One after the other, with a gap that is filled and one that stays.
+    for n in [0, 2, 1, 4] {
+        inlet.settle(&[taken[n].tag]).await.unwrap();
+    }
+    assert!(is_silent(&mut inlet).await);
+    wire.set(Mode::Cut);
+    inlet.close().await;
+    wire.set(Mode::Open);
+    let mut inlet = in_time("open again", link.open(&[Queue::Wait], 100)).await.unwrap();
+    assert_eq!(bodies(&receive(&mut inlet, 1).await), ["3"]);
+    assert!(is_silent(&mut inlet).await);
+    inlet.settle(&[1]).await.unwrap();
+    inlet.close().await;
+    drop((publisher, link));
+    site.finish().await;
+}
+
+#[tokio::test]
 async fn a_cut_connection_ends_the_inlet_and_the_deliveries_come_back() {
     let wire = Wire::new().await;
     let mut site = Site::new();
