@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 
 use crate::check;
 use crate::clock::pause;
-use crate::diary::Kind;
+use crate::diary::{Entry, Kind};
 use crate::faults::{Fault, Span};
 use crate::load::{Load, Pace};
 use crate::report::{self, Done, Line};
@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) lasts: Duration,
     /// How long a long run goes on drawing faults; none: each fault once.
     pub(crate) time: Option<Duration>,
+    /// The load goes on after the last fault until so many requests were made.
+    pub(crate) least: usize,
 }
 
 /// What a run found.
@@ -83,9 +85,12 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
         None => each(world, faults, plan.lasts).await,
         Some(time) => drawn(world, faults, time).await,
     };
+    while requests(&world.diary.entries(0)) < plan.least {
+        pause(CALM).await;
+    }
     let held_up = load.finish().await;
     let entries = world.diary.entries(0);
-    let requests = entries.iter().filter(|entry| entry.kind != Kind::Planted).count();
+    let requests = requests(&entries);
     let lines: Vec<Line> = done.iter().map(|done| report::line(done, &entries)).collect();
     println!("\nworld {}, {:.0} requests a second wished for:\n", world.ground.kind.as_str(), rate);
     report::print(&lines);
@@ -104,6 +109,10 @@ pub(crate) async fn run(world: &World, faults: &[Fault], plan: Plan) -> Found {
         println!("BROKEN: {fault}");
     }
     found
+}
+
+fn requests(entries: &[Entry]) -> usize {
+    entries.iter().filter(|entry| entry.kind != Kind::Planted).count()
 }
 
 /// Requests a second that get a 200 when the next is sent as soon as one is answered.

@@ -90,21 +90,24 @@ async fn worlds(args: &Args) -> bool {
 /// A short run has the single world, and beside it the other two one after another; engines start while others are at work.
 /// In a long one each world has the machine to itself, since what it bears is measured: the single one half of the time.
 async fn stages(args: &Args, seed: u64, folder: &Path) -> Found {
-    let plan = |rate| Plan { seed, rate: args.rate.or(Some(rate)), lasts: LASTS, time: None };
+    let plan = |rate, share: f64| {
+        let least = if args.wants_all() { (SHORT_REQUESTS as f64 * share).ceil() as usize } else { 0 };
+        Plan { seed, rate: args.rate.or(Some(rate)), lasts: LASTS, time: None, least }
+    };
     if args.minutes.is_some() {
         let mut found = Found::default();
         for (kind, share) in [(Kind::Single, 0.5), (Kind::Spare, 0.25), (Kind::Cluster, 0.25)] {
-            let plan = Plan { rate: args.rate, time: args.time(share), ..plan(0.0) };
+            let plan = Plan { rate: args.rate, time: args.time(share), ..plan(0.0, 0.0) };
             found.add(Box::pin(world(args, ground(args, kind, folder).await, plan, folder)).await);
         }
         return found;
     }
-    let one = async { world(args, ground(args, Kind::Single, folder).await, plan(SHORT_RATE), folder).await };
+    let one = async { world(args, ground(args, Kind::Single, folder).await, plan(SHORT_RATE, 0.6), folder).await };
     let beside = async {
         let spare = ground(args, Kind::Spare, folder).await;
-        let second = Box::pin(world(args, spare, plan(SHORT_RATE_BESIDE), folder));
+        let second = Box::pin(world(args, spare, plan(SHORT_RATE_BESIDE, 0.2), folder));
         let (mut found, cluster) = join(second, ground(args, Kind::Cluster, folder)).await;
-        found.add(world(args, cluster, plan(SHORT_RATE_BESIDE), folder).await);
+        found.add(world(args, cluster, plan(SHORT_RATE_BESIDE, 0.2), folder).await);
         found
     };
     let (mut found, others) = join(Box::pin(one), Box::pin(beside)).await;
