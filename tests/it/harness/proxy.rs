@@ -49,10 +49,7 @@ impl Proxy {
 
     /// The same URL, through this proxy.
     pub(crate) fn through(&self, url: &str) -> String {
-        let mut url = Url::parse(url).unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(self.address.port())).unwrap();
-        url.to_string()
+        through(self.address, url)
     }
 
     /// Closes what is open and refuses what comes.
@@ -69,6 +66,14 @@ impl Proxy {
     pub(crate) fn restore(&self) {
         self.mode.send_replace(Mode::Pass);
     }
+}
+
+/// The same URL, through whatever listens at an address of this machine.
+pub(super) fn through(address: SocketAddr, url: &str) -> String {
+    let mut url = Url::parse(url).unwrap();
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(address.port())).unwrap();
+    url.to_string()
 }
 
 async fn serve(near: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {

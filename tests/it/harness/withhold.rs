@@ -53,10 +53,7 @@ impl Withhold {
 
     /// The same URL, through this proxy.
     pub(crate) fn through(&self, url: &str) -> String {
-        let mut url = Url::parse(url).unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(self.address.port())).unwrap();
-        url.to_string()
+        super::proxy::through(self.address, url)
     }
 
     /// From now on deliveries are withheld, or pass.
