@@ -159,7 +159,7 @@ impl Lane {
     }
 
     /// Whether the broker may count messages as sent on this channel that it never sent: replicas that were elected or came back
-    /// do (<https://github.com/rabbitmq/rabbitmq-server/issues/15473>; seen on 4.0.5 after its nodes were killed), and only the end of
+    /// do (<https://github.com/rabbitmq/rabbitmq-server/issues/15473>; by its traces also 4.0.5 after its nodes were killed), and only the end of
     /// the channel frees them. A silent queue is suspected soon, since few leads wait for the new channel then; what is missing in
     /// one that goes on sending cannot be known. Or whether messages bring so much less by now that it is sent too few of them.
     fn is_stale(&self, inlet: &Inlet, opened: Instant) -> bool {

@@ -38,7 +38,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "worker-dies-before-reply",
-        does: "kill -9 of a worker between acknowledgement and reply",
+        does: "kill -9 of a worker after COMMIT and before its reply, the acknowledgement owed or on its way",
         floor: false,
         aside: false,
         run: |world, span| before_reply(world, span).boxed(),
@@ -73,7 +73,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
 ];
 
-/// Everything of the batch was acknowledged, so nothing of it comes back.
+/// Of the batch something comes back or nothing: acknowledgements of 20 ms travel together.
 async fn before_reply(world: &World, span: &mut Span) -> Evidence {
     let names = world.fleet.names(Role::Worker);
     dies_at(world, &names[0], "worker.settled").await?;
