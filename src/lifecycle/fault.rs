@@ -7,7 +7,14 @@
 //! **Invariant:** a binary built without the feature holds no place that anybody could reach.
 
 #[cfg(feature = "faults")]
-pub(crate) use planned::{payload, point};
+pub(crate) use planned::{is_planned, payload, point};
+
+/// Whether anything is planned at this place, for what has to be made ready first; never.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub(crate) const fn is_planned(_place: &'static str) -> bool {
+    false
+}
 
 /// A named place; nothing happens here.
 #[cfg(not(feature = "faults"))]
@@ -42,6 +49,11 @@ mod planned {
         Kill,
         KillOn(Vec<u8>),
         Stall(Duration),
+    }
+
+    /// Whether anything is planned at this place, for what has to be made ready first.
+    pub(crate) fn is_planned(place: &'static str) -> bool {
+        plans().iter().any(|plan| plan.place == place)
     }
 
     /// Passes a named place, and does what was planned for this pass.

@@ -38,7 +38,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "worker-dies-before-reply",
-        does: "kill -9 of a worker after COMMIT and before its reply, the acknowledgement owed or on its way",
+        does: "kill -9 of a worker between acknowledgement and reply: nothing comes back, and who waits is not told",
         floor: false,
         aside: false,
         run: |world, span| before_reply(world, span).boxed(),
@@ -73,12 +73,17 @@ pub(super) const FAULTS: &[Fault] = &[
     },
 ];
 
-/// Of the batch something comes back or nothing: acknowledgements of 20 ms travel together.
+/// RabbitMQ has nothing to hand out again, so whoever waited is answered 503, and 200 when they repeat it.
 async fn before_reply(world: &World, span: &mut Span) -> Evidence {
-    let names = world.fleet.names(Role::Worker);
-    dies_at(world, &names[0], "worker.settled").await?;
+    let (from, names) = (world.diary.len(), world.fleet.names(Role::Worker));
+    dies_at(world, &names[0], "worker.acknowledged").await?;
     span.ends();
-    Ok("died of signal 9 at worker.settled".to_owned())
+    let untold = within(EVENTUALLY, || async {
+        let entries = world.diary.entries(from);
+        let untold = entries.iter().filter(|entry| entry.line.mode == Mode::Wait && entry.line.status == 503).count();
+        if untold > 0 { Ok(untold) } else { Err("everybody who waited was told") }
+    });
+    Ok(format!("died of signal 9 at worker.acknowledged, {} waited in vain", untold.await?))
 }
 
 /// Workers die where what they held comes back, in the midst of many leads of a mode.
@@ -122,15 +127,17 @@ async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {
     Ok(format!("died of signal 9 at {place}, {lost} requests unanswered"))
 }
 
-/// The workers in turn, each once another has what the one before held: if that died next, its count would go with it.
+/// The workers in turn, each once another has what the one before held: if that died next, its count would go with it. Those
+/// after which nothing came back are told of at the end: what they held may be missing, and each has its chance to show it.
 async fn workers_die_at(world: &World, place: &'static str) -> Result<(), String> {
     let names = world.fleet.names(Role::Worker);
+    let mut amiss = Vec::new();
     for name in names.iter().cycle().take(TIMES) {
         let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
         dies_at(world, name, place).await?;
-        back.bites(1.0, "redelivered after a death").await?;
+        amiss.extend(back.bites(1.0, "redelivered after a death").await.err());
     }
-    Ok(())
+    if amiss.is_empty() { Ok(()) } else { Err(amiss.join("; ")) }
 }
 
 /// Starts a process anew with a planned death, and waits for it.
