@@ -133,9 +133,7 @@ pub(super) async fn delete(State(http): State<Http>, caller: Caller, uri: Uri) -
 /// `GET /links`.
 pub(super) async fn list(State(http): State<Http>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    let Some(filter) = filter(&query)? else {
-        return Ok(ok(&json!([])));
-    };
+    let filter = filter(&query)?;
     let sort = ["createdAt", "clicks", "saleAmount", "lastClicked"];
     let order = match query.option("sortBy", &sort)? {
         Some("clicks") => LinkOrder::Clicks,
@@ -147,6 +145,10 @@ pub(super) async fn list(State(http): State<Http>, caller: Caller, uri: Uri) -> 
     let cursor = match &paging.cursor {
         Cursor::Offset(_) => None,
         Cursor::After(link) | Cursor::Before(link) => Some(cursor(&http, caller.workspace_id, link).await?),
+    };
+    // What is wrong with the rest of the query is told first.
+    let Some(filter) = filter else {
+        return Ok(ok(&json!([])));
     };
     let (page, backwards) = paging.bounds(cursor);
     let mut links = http.store.links(caller.workspace_id, &filter, order, page).await?;

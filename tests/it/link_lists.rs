@@ -77,3 +77,24 @@ async fn the_ways_to_page_do_not_mix() {
     }
     front.finish().await;
 }
+
+#[tokio::test]
+async fn a_list_that_nothing_can_match_refuses_what_any_list_refuses() {
+    let front = Front::start().await;
+    for nothing in ["tagId=t", "tagIds=t", "tagNames=t", "folderId=f", "domain=no%20domain"] {
+        let answer = front.get(&format!("/links?{nothing}")).await;
+        assert_eq!((answer.status.as_u16(), &answer.body), (200, &json!([])), "{nothing}");
+        for (wrong, field) in [
+            ("sortBy=%02", "sortBy"),
+            ("sortOrder=up", "sortOrder"),
+            ("page=0", "page"),
+            ("pageSize=101", "pageSize"),
+            ("startingAfter=nobody", "cursor"),
+        ] {
+            let answer = front.get(&format!("/links?{nothing}&{wrong}")).await;
+            let message = answer.refused(422, "unprocessable_entity");
+            assert!(message.contains(field), "{nothing}&{wrong}: {message}");
+        }
+    }
+    front.finish().await;
+}
