@@ -25,6 +25,8 @@ mod load;
 mod ours;
 #[path = "throughput/parts/mod.rs"]
 mod parts;
+#[path = "../tests/it/harness/port.rs"]
+mod port;
 #[path = "throughput/report/mod.rs"]
 mod report;
 #[path = "throughput/stats.rs"]

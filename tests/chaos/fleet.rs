@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{pause, within};
-use crate::process::{Death, Process, Role, Size, free_address};
+use crate::port::free_address;
+use crate::process::{Death, Process, Role, Size};
 use crate::tune::SETTINGS;
 
 const BLINK: Duration = Duration::from_millis(15);
@@ -78,7 +79,7 @@ impl Fleet {
         let number = slots.iter().filter(|slot| slot.role == role).count();
         let name = format!("{}-{number}", role.as_str());
         let once = once.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let (http, metrics) = (free_address(), free_address());
+        let (http, metrics) = (free_address().unwrap(), free_address().unwrap());
         let mut slot = Slot {
             name: name.clone(),
             role,

@@ -27,6 +27,9 @@ mod ground;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+#[path = "../it/harness/port.rs"]
+mod port;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod proxy;

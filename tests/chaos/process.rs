@@ -5,7 +5,6 @@
 //! **Invariant:** only processes started here are ever signalled, and none outlives its handle.
 
 use std::fs::{self, File, OpenOptions};
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -125,11 +124,6 @@ fn size(pid: u32) -> Size {
     };
     let files = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |files| files.count() as u64);
     Size { rss_kib: field("VmRSS:"), threads: field("Threads:"), files }
-}
-
-/// A port that nobody listens on right now.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// An empty folder.

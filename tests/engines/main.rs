@@ -17,6 +17,9 @@ mod engines;
 #[path = "../it/harness/page.rs"]
 mod page;
 #[cfg(test)]
+#[path = "../it/harness/port.rs"]
+mod port;
+#[cfg(test)]
 mod desk;
 #[cfg(test)]
 mod failover;

@@ -11,7 +11,7 @@ mod scrape;
 mod stretch;
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::Outcome;
 use crate::ground::proc::{self, Memory, Watched};
 use crate::ground::{Engines, Ground, Queues, Scratch, Seeds, folder};
 use crate::load::{Child, Job};
+use crate::port::free_address;
 
 pub(crate) use stretch::Stretch;
 
@@ -97,7 +98,8 @@ impl<'a> Ours<'a> {
     }
 
     fn spawn(&mut self, name: &'static str, settings: &[(&str, String)]) -> Outcome<()> {
-        let (api, metrics) = (free_address()?, free_address()?);
+        let free = || free_address().ok_or("no port is free");
+        let (api, metrics) = (free()?, free()?);
         let mut command = self.command();
         command
             .arg(name)
@@ -214,8 +216,4 @@ async fn stop(processes: Vec<Process>) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-fn free_address() -> Outcome<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use super::daemon::{self, Daemon};
 use super::line::Line;
-use super::place::{self, Place};
+use super::place::Place;
+use crate::port::free_address;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ impl Node {
         place.write("rabbitmq-env.conf", "");
         let log = daemon::log(logs, &format!("rabbit-{number}"));
         let name = node_name(number);
-        let (amqp, dist) = (place::free_port(), place::free_port());
+        let (amqp, dist) = (free_address().unwrap().port(), free_address().unwrap().port());
         let node = Self { line: line.clone(), place, log, name, amqp, dist, epmd, daemon: None };
         node.place.write("rabbitmq.conf", &node.conf(number, of));
         node

@@ -1,12 +1,11 @@
-//! Where an engine keeps its data, which port it takes, and whom it runs as.
+//! Where an engine keeps its data, and whom it runs as.
 //!
-//! Enters: a name. Leaves: an empty folder that the engine's user can enter, whatever the checkout's own folders allow;
-//! a free port; user ids. A folder carries its process in its name, so that the next run knows what is left over.
+//! Enters: a name. Leaves: an empty folder that the engine's user can enter, whatever the checkout's own folders allow; user
+//! ids. A folder carries its process in its name, so that the next run knows what is left over.
 //!
 //! **Invariant:** what belongs to a process that still lives is never touched.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -38,7 +37,7 @@ impl Place {
         let base = Path::new(BASE);
         clear_leftovers(base);
         let me = Pid::me();
-        let number = next(&NUMBER, 1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("{MARK}{}-{}-{number}-{name}", me.pid, me.started));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let place = Self { path, user };
@@ -103,20 +102,6 @@ pub(crate) fn is_root() -> bool {
 }
 
 static NUMBER: AtomicU16 = AtomicU16::new(0);
-static PORT: AtomicU16 = AtomicU16::new(0);
-
-/// A port nobody listens on, below those that outgoing connections take by themselves.
-pub(crate) fn free_port() -> u16 {
-    let first = u16::try_from(std::process::id() % 113).unwrap_or_default() * 100;
-    (0..2000)
-        .map(|_| 20_500 + (first + next(&PORT, 1)) % 11_500)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port")
-}
-
-fn next(counter: &AtomicU16, by: u16) -> u16 {
-    counter.fetch_add(by, Ordering::Relaxed)
-}
 
 /// Ends the engines of runs that are no more, and removes their folders.
 fn clear_leftovers(base: &Path) {

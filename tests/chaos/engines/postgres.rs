@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::daemon::{self, Daemon};
 use super::place::{self, Place};
 use crate::clock;
+use crate::port::free_address;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONF: &str = "\
@@ -82,7 +83,7 @@ impl Postgres {
 
     /// A server over data that are there already; not started.
     pub(super) fn over(place: Place, log: PathBuf, port: u16, password: String, extra: &str) -> Self {
-        let port = if port == 0 { place::free_port() } else { port };
+        let port = if port == 0 { free_address().unwrap().port() } else { port };
         Self { daemon: None, place, log, port, password, extra: extra.to_owned() }
     }
 

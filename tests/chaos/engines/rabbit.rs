@@ -17,8 +17,9 @@ use uuid::Uuid;
 use super::daemon::{self, Daemon};
 use super::line::Line;
 use super::node::{self, Node};
-use super::place::{self, Place};
+use super::place::Place;
 use crate::clock;
+use crate::port::free_address;
 
 /// How long a cluster may take to be whole again on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,7 +43,8 @@ impl Rabbit {
     /// `nodes` (1 or 3) fresh nodes, joined.
     pub(crate) async fn start(logs: &Path, nodes: usize) -> Self {
         let line = Line::chosen();
-        let (place, port, cookie) = (line.place("epmd"), place::free_port(), Uuid::now_v7().simple().to_string());
+        let (place, port, cookie) =
+            (line.place("epmd"), free_address().unwrap().port(), Uuid::now_v7().simple().to_string());
         let epmd = node::epmd(&line, &place, &daemon::log(logs, "epmd"), port);
         let nodes = (0..nodes).map(|number| Node::new(&line, logs, number, nodes, port, &cookie)).collect();
         let mut rabbit = Self { nodes, _epmd: epmd, _place: place };

@@ -22,6 +22,7 @@ pub(crate) mod ledger;
 #[cfg(feature = "otlp")]
 pub(crate) mod collector;
 pub(crate) mod page;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod service;
 pub(crate) mod track;

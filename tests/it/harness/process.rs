@@ -6,7 +6,7 @@
 //! **Invariant:** no process outlives its test.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -16,6 +16,7 @@ use reqwest::Client;
 use secrecy::ExposeSecret;
 
 use super::eventually::{eventually, holds};
+use super::port::free_address;
 
 /// A running `leadline`.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Process {
         client: &Client,
         more: &[(&str, &str)],
     ) -> Self {
-        let (address, metrics) = (free_address(), free_address());
+        let (address, metrics) = (free_address().unwrap(), free_address().unwrap());
         let lines = std::env::temp_dir().join(format!("leadline-{}-{role}.log", address.port()));
         let child = program
             .command(config)
@@ -141,8 +142,4 @@ impl Drop for Process {
         }
         fs::remove_file(&self.lines).ok();
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
