@@ -32,8 +32,13 @@ impl Scratch {
             self.fill_chunk(seeds, order, i64::try_from(next)?, i64::try_from(end)? - 1).await?;
             next = end;
         }
+        self.tidy().await
+    }
+
+    /// Vacuums, and writes to disk what was changed before, so that whatever is measured next begins alike.
+    pub(crate) async fn tidy(&self) -> Outcome<()> {
         sqlx::query("VACUUM ANALYZE customers, leads, links").execute(&self.pool).await?;
-        // So that every size begins alike; not every role may, and then the log says how much was written.
+        // Not every role may; then the log says how much was written.
         drop(sqlx::query("CHECKPOINT").execute(&self.pool).await);
         Ok(())
     }
