@@ -116,6 +116,14 @@ impl Session {
     }
 }
 
+/// lapin closes a connection that nobody holds when it gets to it, and a runtime that is ending may never let it: the broker would go
+/// on sending to its consumers.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 /// Connects without TLS. Cancel-safe.
 async fn plainly(
     uri: AMQPUri,
