@@ -90,7 +90,7 @@ async fn a_workspace_that_the_planner_has_not_heard_of_is_checked_in_time() {
     }
     let line = books.line(Mode::Async, "ann", "Sign Up");
     books.lines.push(line);
-    // Lead by lead against customer by customer takes longer than `store.statement_timeout`, as does adding them up link by link.
+    // Lead by lead against customer by customer takes longer than `store.statement_timeout`; link by link would be as many steps.
     let report = books.check(STRICT).await;
     assert_eq!(report.rows, 20_000);
     assert!(!report.is_clean(), "nobody asked for these");
