@@ -9,8 +9,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Link, Publisher};
 use crate::config::Config;
@@ -23,7 +25,7 @@ use crate::store::{SchemaState, Store, StoreError, schema_state};
 use crate::telemetry::{Metrics, MetricsError, TraceError, Tracer};
 use crate::worker;
 
-/// How long the API's door stays shut for RabbitMQ to be reached; a handshake takes a few milliseconds.
+/// How long the API's door stays shut for RabbitMQ to be reached and the reply queue opened; that takes a few milliseconds.
 const REACHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why an application does not start.
@@ -184,8 +186,10 @@ impl Ground<'_> {
         let store = self.store("api", config.store.api_connections, ground).await?;
         let waiters = Waiters::new(config.reply.max_waiters, config.intake.workspace_share, metrics);
         let listener = Listener::start(link, &waiters, metrics, ground);
-        // What came in before RabbitMQ is reached would open the breaker. One that is away is not waited for any longer.
-        drop(tokio::time::timeout(REACHED_WITHIN, publisher.ready()).await);
+        // What came in before RabbitMQ is reached would open the breaker, and whoever waits for a verdict needs the reply queue.
+        // One that is away is not waited for any longer.
+        let by = Instant::now() + REACHED_WITHIN;
+        drop(join(timeout_at(by, publisher.ready()), listener.queue_by(by)).await);
         let (publisher, metrics) = (publisher.clone(), metrics.clone());
         let limits = Limits { follow_up_wait: config.worker.follow_up_wait, park_max: config.worker.park_max };
         let parts = Parts {
