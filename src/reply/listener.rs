@@ -23,12 +23,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// A handle on the listening task; clones share it.
 ///
-/// It listens until [`Listener::close`] or until the last handle is dropped, so that requests under way
-/// when the stop is asked for still get their replies.
+/// It listens until the last handle is dropped, so that requests under way when the stop is asked for still get their replies;
+/// waiters that are left then time out.
 #[derive(Debug, Clone)]
 pub struct Listener {
     queue: watch::Receiver<Option<String>>,
-    closing: CancellationToken,
     _held: Arc<DropGuard>,
 }
 
@@ -39,7 +38,7 @@ impl Listener {
         let (name, queue) = watch::channel(None);
         let ears = Ears { link: link.clone(), waiters: waiters.clone(), metrics: metrics.clone(), name };
         tasks.spawn("replies", ears.run(closing.clone(), tasks.stop().clone()));
-        Self { queue, _held: Arc::new(closing.clone().drop_guard()), closing }
+        Self { queue, _held: Arc::new(closing.drop_guard()) }
     }
 
     /// The reply queue's name for `reply_to`; `None` while the broker is away.
@@ -53,11 +52,6 @@ impl Listener {
         let mut queue = self.queue.clone();
         let open = timeout_at(until, queue.wait_for(Option::is_some)).await;
         open.ok()?.ok()?.clone()
-    }
-
-    /// Stops listening; waiters that are left time out.
-    pub fn close(&self) {
-        self.closing.cancel();
     }
 }
 
