@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::future::join;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::Bench;
@@ -33,6 +33,9 @@ use crate::telemetry::{Hand, Raised};
 const ENOUGH: usize = 32;
 /// Messages are left for so many times `worker.gather` at most.
 const MOST_RESTS: u32 = 5;
+/// How long a channel stays unopened for the connection that replies go out on: what is recorded before it is there is told to nobody.
+/// One that RabbitMQ blocks is no reason to record nothing.
+const VOICE_WITHIN: Duration = Duration::from_secs(1);
 /// No channel lives for longer than so many times `worker.renew_after`.
 const OLDEST: u32 = 10;
 
@@ -122,6 +125,7 @@ impl Lane {
             self.pressure.felt().await;
         }
         self.post.heard().await;
+        drop(timeout(VOICE_WITHIN, self.bench.publisher.ready()).await);
         self.post.opening();
         self.bench.link.open(&self.queues, self.prefetch()).await
     }

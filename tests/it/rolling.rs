@@ -3,6 +3,7 @@
 //! **Invariant:** behind a balancer no request sees a 5xx or a reset because a process was replaced.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use leadline::lead::Schema;
@@ -38,8 +39,9 @@ async fn a_rolling_restart_loses_no_request_and_answers_every_one() {
                 let mode = ["async", "async", "wait", "deferred"][(n + lane) % 4];
                 let body: Value = with(lead(click, "Sign Up", &format!("c{lane}-{n}")), json!({"mode": mode}));
                 let call = Call::post("/track/lead", &body).key(&house.workspace.secret);
+                let sent = Instant::now();
                 let answer = call.send(house.client(), to).await;
-                assert_eq!(answer.status, 200, "{mode}: {}", answer.body);
+                assert_eq!(answer.status, 200, "{mode}, after {:?}: {}", sent.elapsed(), answer.body);
                 house.diary.note(house.workspace.id, &body, Schema::Server, &answer);
                 answered.fetch_add(1, Ordering::Relaxed);
                 n += 1;

@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join3;
+use leadline::app::Role;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::harness::Harness;
-use crate::harness::eventually::{holds, within};
+use crate::harness::eventually::{eventually, holds, stays, within};
 use crate::harness::track::{lead, somebody, with};
 
 #[tokio::test]
@@ -34,6 +36,29 @@ async fn a_wait_nobody_answers_is_a_503_and_the_lead_is_recorded_later() {
     let repeat = house.track(&body).await.ended("duplicate");
     assert_eq!(repeat.lead_id(), answer.lead_id());
     assert_eq!(house.counted().await, 1);
+    house.finish().await;
+}
+
+#[tokio::test]
+async fn a_worker_just_started_records_nothing_before_it_can_say_so() {
+    let mut house = Harness::without_worker().await;
+    let customer = somebody();
+    let body = with(lead(&house.click().await, "Sign Up", &customer), json!({"mode": "wait"}));
+    house.rabbitmq.withhold("leadline publish");
+    let slow = async {
+        eventually("the worker could consume", || async {
+            let serves =
+                house.log.all().into_iter().filter(|line| line.text.contains("rabbitmq serves purpose=\"consume\""));
+            holds(serves.count() == 2, ())
+        })
+        .await;
+        let nothing = async || house.rows(&customer).await.is_empty();
+        stays(Duration::from_millis(200), "nothing recorded", nothing).await;
+        house.rabbitmq.restore();
+    };
+    let (answer, worker, ()) = join3(house.track(&body), house.run(Role::Worker), slow).await;
+    answer.ended("recorded");
+    house.workers.push(worker);
     house.finish().await;
 }
 

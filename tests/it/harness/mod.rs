@@ -86,7 +86,8 @@ pub(crate) struct Harness {
     /// The test's own.
     pub(crate) database: Database,
     client: Client,
-    log: Log,
+    /// What the services say.
+    pub(crate) log: Log,
     finished: bool,
 }
 

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::thread;
 
 use leadline::config::Config;
 use reqwest::Client;
@@ -139,6 +140,9 @@ impl Drop for Process {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.child.kill().ok();
             self.child.wait().ok();
+        }
+        if thread::panicking() {
+            eprintln!("--- {} said:\n{}", self.lines.display(), self.said());
         }
         fs::remove_file(&self.lines).ok();
     }

@@ -1,4 +1,4 @@
-//! A TCP proxy to put before an engine: passes, cuts, or swallows in silence.
+//! A TCP proxy to put before an engine: passes, cuts, or swallows in silence, everything or what says something.
 //!
 //! Enters: the address of an engine. Leaves: an address of its own that behaves as the test says.
 //!
@@ -21,6 +21,19 @@ pub(crate) enum Mode {
     Cut,
     /// Takes connections and bytes, and passes nothing on.
     Blackhole,
+    /// Passes everything but what says this, and what comes after it on the same connection.
+    Withhold(&'static str),
+}
+
+impl Mode {
+    /// Whether something goes on now.
+    fn passes(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Pass | Self::Cut => true,
+            Self::Blackhole => false,
+            Self::Withhold(text) => !bytes.windows(text.len()).any(|window| window == text.as_bytes()),
+        }
+    }
 }
 
 /// A running proxy; it ends with its test's runtime.
@@ -60,6 +73,11 @@ impl Proxy {
     /// Falls silent without closing anything.
     pub(crate) fn blackhole(&self) {
         self.mode.send_replace(Mode::Blackhole);
+    }
+
+    /// Withholds the rest of every connection whose client says this.
+    pub(crate) fn withhold(&self, text: &'static str) {
+        self.mode.send_replace(Mode::Withhold(text));
     }
 
     /// Passes again.
@@ -102,7 +120,7 @@ async fn serve(near: TcpStream, target: String, mut mode: watch::Receiver<Mode>)
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        let open = mode.wait_for(|mode| *mode != Mode::Blackhole).await.is_ok();
+        let open = mode.wait_for(|mode| mode.passes(&buffer[..n])).await.is_ok();
         if !open || to.write_all(&buffer[..n]).await.is_err() {
             return;
         }

@@ -55,8 +55,9 @@ impl Harness {
         self.workers.push(service);
     }
 
+    /// Starts a service and waits until it is ready.
     #[expect(clippy::disallowed_methods, reason = "the task ends with the test's runtime")]
-    async fn run(&self, role: Role) -> Service {
+    pub(crate) async fn run(&self, role: Role) -> Service {
         let app = App::build(&self.config, role).await.unwrap();
         let (metrics, stop) = (app.metrics_address(), Stop::new());
         let address = app.address().unwrap_or(metrics);
