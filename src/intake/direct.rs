@@ -141,7 +141,10 @@ impl Lane {
         let mut outcomes = Vec::with_capacity(ids.len());
         for (id, (message, _)) in ids.into_iter().zip(batch.leads()) {
             outcomes.push(match recorded.verdicts.get(&id) {
-                Some(Verdict::Ended(ended)) => Some(Outcome::Ended(said(id, ended))),
+                Some(Verdict::Ended(ended)) => {
+                    let reply = Reply { brought: recorded.brought.contains(&id), ..said(id, ended) };
+                    Some(Outcome::Ended(reply))
+                }
                 Some(Verdict::Parked) => Some(Outcome::Parked),
                 Some(Verdict::Bury(reason)) => self.bury(message, reason.clone()).await,
                 None => None,
@@ -201,6 +204,7 @@ fn said(id: Uuid, ended: &Ended) -> Reply {
         reason: ended.reason,
         click_id: ended.click_id.clone(),
         link_id: ended.link_id,
+        brought: false,
         trace: None,
     }
 }

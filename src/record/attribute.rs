@@ -5,12 +5,12 @@
 //!
 //! **Invariant:** customers are stored before follow-ups ask for them, so the order of a batch decides nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
 use super::batch::Entry;
-use crate::lead::{LeadMessage, Reason, names};
+use crate::lead::{LeadMessage, Mode, Reason, names};
 use crate::store::{Arrival, Click, CustomerKey, Found, Question, StoreError, Tx};
 
 /// What a lead is attributed to.
@@ -91,6 +91,7 @@ pub(super) fn arrivals<'a>(entries: &[&'a Entry], attributions: &[Attribution]) 
 fn arrival<'a>(message: &'a LeadMessage, click: &Click) -> Arrival<'a> {
     let (name, email) = (message.customer_name.as_deref(), message.customer_email.as_deref());
     Arrival {
+        asked: (message.mode == Mode::Wait).then_some(message.id),
         workspace_id: message.workspace_id,
         external_id: &message.customer_external_id,
         id: Uuid::now_v7(),
@@ -99,6 +100,11 @@ fn arrival<'a>(message: &'a LeadMessage, click: &Click) -> Arrival<'a> {
         avatar: message.customer_avatar.as_deref(),
         click: click.clone(),
     }
+}
+
+/// The leads that brought somebody new and are waited for; `before` are the places of those who were there.
+pub(super) fn brought(arrivals: &[Arrival<'_>], before: &HashSet<usize>) -> HashSet<Uuid> {
+    arrivals.iter().enumerate().filter(|(place, _)| !before.contains(place)).filter_map(|(_, a)| a.asked).collect()
 }
 
 /// The stored clicks of those whose click is the customer's.

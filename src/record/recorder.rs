@@ -126,7 +126,10 @@ impl Recorder {
                 outcome => outcome,
             };
             match (outcome, part) {
-                (Ok(recorded), _) => all.verdicts.extend(recorded.verdicts),
+                (Ok(recorded), _) => {
+                    all.verdicts.extend(recorded.verdicts);
+                    all.brought.extend(recorded.brought);
+                }
                 (Err(error), [alone]) if error.condemns() => {
                     all.verdicts.insert(alone.message.id, Verdict::Bury(error.to_string()));
                 }

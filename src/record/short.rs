@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::attribute::{Attribution, arrivals, decide};
+use super::attribute::{Attribution, arrivals, brought, decide};
 use super::batch::Entry;
 use super::keys::{Stored, sums};
 use super::transaction::row;
@@ -35,7 +35,8 @@ pub(super) async fn record(tx: &mut Tx, entries: &[Entry]) -> Result<(Recorded, 
     let mut stored = Stored::default();
     stored.all_new(&rows);
     let (links, quantities) = sums(stored.counted);
-    let waiting = tx.record_new(&mut rows, &arrivals, (&links, &quantities)).await?;
+    let (waiting, before) = tx.record_new(&mut rows, &arrivals, (&links, &quantities)).await?;
     let verdicts = stored.endings.into_iter().map(|(id, ended)| (id, Verdict::Ended(ended)));
-    Ok((Recorded { verdicts: verdicts.collect(), woken: Vec::new() }, waiting))
+    let brought = brought(&arrivals, &before);
+    Ok((Recorded { verdicts: verdicts.collect(), brought, woken: Vec::new() }, waiting))
 }

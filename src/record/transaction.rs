@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::attribute::{Attribution, arrivals, attribute, customers_clicks};
+use super::attribute::{Attribution, arrivals, attribute, brought, customers_clicks};
 use super::batch::Entry;
 use super::keys;
 use super::recorder::{Limits, Taken};
@@ -40,7 +40,8 @@ pub(super) async fn record(
     let open: Vec<&Entry> = entries.iter().filter(|entry| !known.contains_key(&entry.message.id)).collect();
     let attributions = attribute(tx, &open).await?;
     let arrivals = arrivals(&open, &attributions);
-    tx.arrive(&arrivals).await?;
+    let before = tx.arrive(&arrivals).await?;
+    recorded.brought = brought(&arrivals, &before);
     let woken = if wake { tx.wake(&arrivals).await? } else { Vec::new() };
     drop(arrivals);
     let woken = decode(tx, woken).await?;

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** there is no verdict for "the world failed": that is an error, and the batch is held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -47,6 +47,8 @@ pub struct Told {
 pub struct Recorded {
     /// By lead id; copies of one message share a verdict.
     pub verdicts: HashMap<Uuid, Verdict>,
+    /// Leads that somebody waits for and whose customer is new, stored as they describe him.
+    pub brought: HashSet<Uuid>,
     /// Parked leads that this batch woke.
     pub woken: Vec<Told>,
 }

@@ -29,6 +29,10 @@ pub struct Reply {
     /// The link its row carries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_id: Option<Uuid>,
+    /// Whether it brought its customer, who is stored as it describes him. Otherwise he was there before, or the worker is
+    /// one of before this field.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub brought: bool,
     /// Where it stands in the lead's trace, if that is traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Box<Trace>>,
@@ -43,6 +47,11 @@ pub enum Unreadable {
     /// Another version.
     #[error("reply version {0} is unknown")]
     Version(u8),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Reply {
@@ -80,6 +89,7 @@ mod tests {
             reason: Some(Reason::LinkForeign),
             click_id: Some("click".to_owned()),
             link_id: None,
+            brought: true,
             trace: Some(Box::new(Trace::new("00-1-2-01".to_owned(), String::new()))),
         };
         assert_eq!(Reply::decode(&reply.encode().unwrap()).unwrap(), reply);
@@ -87,5 +97,13 @@ mod tests {
         let read = Reply::decode(&foreign.encode().unwrap());
         assert!(matches!(read, Err(Unreadable::Version(2))));
         assert!(matches!(Reply::decode(b"no"), Err(Unreadable::Shape(_))));
+    }
+
+    #[test]
+    fn a_reply_that_does_not_say_whose_the_customer_is_is_one_of_before() {
+        let old = format!(r#"{{"v":1,"id":"{}","ending":"recorded","news":[]}}"#, Uuid::now_v7());
+        let reply = Reply::decode(old.as_bytes()).unwrap();
+        assert!(!reply.brought);
+        assert!(!String::from_utf8(reply.encode().unwrap()).unwrap().contains("brought"));
     }
 }

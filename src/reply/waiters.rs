@@ -162,6 +162,7 @@ mod tests {
             reason: None,
             click_id: None,
             link_id: None,
+            brought: false,
             trace: None,
         }
     }

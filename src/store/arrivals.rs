@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** rows are written in (workspace, external id) order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,6 +17,8 @@ use super::write::Tx;
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the table, explained in its migration")]
 pub struct Arrival<'a> {
+    /// The lead, if somebody waits for its ending.
+    pub asked: Option<Uuid>,
     pub workspace_id: Uuid,
     pub external_id: &'a str,
     pub id: Uuid,
@@ -72,13 +74,13 @@ pub type CustomerKey = (Uuid, String);
 
 impl Tx {
     /// Stores customers that do not exist yet, and gives the click to those who have none. `arrivals`
-    /// must hold each key once, sorted by key.
+    /// must hold each key once, sorted by key. Returns the places of those who were there before.
     ///
     /// # Errors
     /// [`StoreError`]; `Refused` when a row of the batch can never be stored.
-    pub async fn arrive(&mut self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
+    pub async fn arrive(&mut self, arrivals: &[Arrival<'_>]) -> Result<HashSet<usize>, StoreError> {
         if arrivals.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let c = Columns::of(arrivals);
         // Ids are new, so only the key arbitrates: one index less to look into.
@@ -102,29 +104,37 @@ impl Tx {
         .execute(&mut *self.connection)
         .await?;
         let all = u64::try_from(arrivals.len()).is_ok_and(|arrivals| arrivals == done.rows_affected());
-        if all { Ok(()) } else { self.give_clicks(arrivals).await }
+        if all { Ok(HashSet::new()) } else { self.give_clicks(arrivals).await }
     }
 
-    /// Gives a click to stored customers who have none, which is rare: one by one, in key order.
-    async fn give_clicks(&mut self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
+    /// Finds who was there before, and gives a click to those who have none, which is rare: one by one, in key order.
+    async fn give_clicks(&mut self, arrivals: &[Arrival<'_>]) -> Result<HashSet<usize>, StoreError> {
         let workspaces: Vec<Uuid> = arrivals.iter().map(|a| a.workspace_id).collect();
         let external_ids: Vec<&str> = arrivals.iter().map(|a| a.external_id).collect();
-        let without: Vec<i64> = sqlx::query_scalar!(
-            r#"SELECT u.n AS "n!"
-            FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS u(workspace_id, external_id, n),
-            LATERAL (SELECT FROM customers WHERE workspace_id = u.workspace_id AND external_id = u.external_id
-                AND click_id IS NULL OFFSET 0) c
+        let ids: Vec<Uuid> = arrivals.iter().map(|a| a.id).collect();
+        // Who is deleted just now was there before, too.
+        let there = sqlx::query!(
+            r#"SELECT u.n AS "n!", c.id IS NOT NULL AND c.click_id IS NULL AS "without!"
+            FROM unnest($1::uuid[], $2::text[], $3::uuid[]) WITH ORDINALITY AS u(workspace_id, external_id, id, n)
+            LEFT JOIN LATERAL (SELECT id, click_id FROM customers
+                WHERE workspace_id = u.workspace_id AND external_id = u.external_id OFFSET 0) c ON true
+            WHERE c.id IS DISTINCT FROM u.id
             ORDER BY u.n"#,
             &workspaces,
             &external_ids as &[&str],
+            &ids,
         )
         .fetch_all(&mut *self.connection)
         .await?;
-        let places = without.into_iter().filter_map(|n| usize::try_from(n - 1).ok());
-        for arrival in places.filter_map(|place| arrivals.get(place)) {
-            self.give_click(arrival).await?;
+        let mut before = HashSet::with_capacity(there.len());
+        for row in there {
+            let Some(place) = place(row.n) else { continue };
+            before.insert(place);
+            if let Some(arrival) = arrivals.get(place).filter(|_| row.without) {
+                self.give_click(arrival).await?;
+            }
         }
-        Ok(())
+        Ok(before)
     }
 
     async fn give_click(&mut self, arrival: &Arrival<'_>) -> Result<(), StoreError> {
@@ -173,4 +183,9 @@ impl Tx {
         });
         Ok(clicks.collect())
     }
+}
+
+/// Where in its array an element is that `PostgreSQL` counts from 1.
+pub(super) fn place(n: i64) -> Option<usize> {
+    usize::try_from(n - 1).ok()
 }

@@ -54,7 +54,8 @@ pub fn connections(config: &config::Worker) -> u32 {
 pub fn start(bench: &Bench, config: &config::Worker, patience: Duration, tasks: &mut Tasks, ground: &mut Tasks) {
     let mut reporter = Reporter::new(config, patience);
     let limits = Limits { follow_up_wait: config.follow_up_wait, park_max: config.park_max };
-    let recorder = Recorder::new(&bench.store, limits, &bench.metrics);
+    // Repeats among one kind's leads say nothing of those of another.
+    let recorder = || Recorder::new(&bench.store, limits, &bench.metrics);
     let shards: Vec<Queue> = (0..SHARDS).map(Queue::Shard).collect();
     let kinds = [
         ("shards", shards, config.lanes, config.gather),
@@ -62,7 +63,7 @@ pub fn start(bench: &Bench, config: &config::Worker, patience: Duration, tasks: 
         ("dead", vec![Queue::Dead], 1, Duration::ZERO),
     ];
     for (name, queues, count, gather) in kinds {
-        let pressure = Pressure::new();
+        let (pressure, recorder) = (Pressure::new(), recorder());
         for n in 0..count {
             let lane = Lane {
                 name,
@@ -83,5 +84,5 @@ pub fn start(bench: &Bench, config: &config::Worker, patience: Duration, tasks: 
     let stop = ground.stop().clone();
     ground.spawn("horizon", reporter.run(bench.store.clone(), stop));
     let stop = tasks.stop().clone();
-    tasks.spawn("sweep", sweep::run(bench.clone(), recorder, config.clone(), stop));
+    tasks.spawn("sweep", sweep::run(bench.clone(), recorder(), config.clone(), stop));
 }

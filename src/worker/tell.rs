@@ -18,7 +18,10 @@ pub(super) fn verdicts(bench: &Bench, batch: &Batch, recorded: &Recorded, commit
     for (message, reply_to) in batch.leads() {
         let span = spans.take(message.id);
         match recorded.verdicts.get(&message.id) {
-            Some(Verdict::Ended(ended)) => one(bench, message, reply_to, ended, committed, span),
+            Some(Verdict::Ended(ended)) => {
+                let asked = reply_to.map(|queue| (queue, recorded.brought.contains(&message.id)));
+                one(bench, message, asked, ended, committed, span);
+            }
             Some(Verdict::Parked) => count(bench, message.mode, "parked", span),
             Some(Verdict::Bury(_)) | None => count(bench, message.mode, "buried", span),
         }
@@ -31,26 +34,27 @@ pub(super) fn parked(bench: &Bench, told: &[Told], committed: DateTime<Utc>) {
     for Told { message, reply_to, ended } in told {
         let mut span = bench.tracer.step(Step::Record, message.trace.as_deref());
         span.note("lead.id", message.id);
-        one(bench, message, reply_to.as_deref(), ended, committed, span);
+        one(bench, message, reply_to.as_deref().map(|queue| (queue, false)), ended, committed, span);
     }
 }
 
+/// `asked`: the reply queue of whoever waits, and whether the lead brought its customer.
 fn one(
     bench: &Bench,
     message: &LeadMessage,
-    reply_to: Option<&str>,
+    asked: Option<(&str, bool)>,
     ended: &Ended,
     committed: DateTime<Utc>,
     span: Span,
 ) {
-    let replying = if reply_to.is_some() { bench.tracer.under(&span, Step::Publish(REPLIES)) } else { Span::default() };
+    let replying = if asked.is_some() { bench.tracer.under(&span, Step::Publish(REPLIES)) } else { Span::default() };
     count(bench, message.mode, ended.ending.as_str(), span);
     let seconds = seconds(message.accepted_at, committed);
     bench.metrics.accept_to_commit.with_label_values(&[message.mode.as_str()]).observe(seconds);
     let (mode, ending) = (message.mode.as_str(), ended.ending.as_str());
     let trace_id = message.trace.as_deref().map(Trace::id);
     tracing::debug!(lead.id = %message.id, lead.mode = mode, lead.ending = ending, trace_id, "lead ended");
-    if let Some(queue) = reply_to {
+    if let Some((queue, brought)) = asked {
         let reply = Reply {
             v: Reply::VERSION,
             id: message.id,
@@ -58,6 +62,7 @@ fn one(
             reason: ended.reason,
             click_id: ended.click_id.clone(),
             link_id: ended.link_id,
+            brought,
             trace: replying.place(),
         };
         reply::send(&bench.publisher, &bench.metrics, queue.to_owned(), &reply);

@@ -99,6 +99,7 @@ async fn replies_of_one_moment_travel_together_and_each_wakes_its_waiter() {
             reason: None,
             click_id: None,
             link_id: None,
+            brought: false,
             trace: None,
         })
         .collect();

@@ -20,6 +20,7 @@ fn reply() -> Reply {
         reason: None,
         click_id: Some("click".to_owned()),
         link_id: Some(Uuid::now_v7()),
+        brought: false,
         trace: None,
     }
 }

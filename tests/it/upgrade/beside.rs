@@ -232,6 +232,7 @@ fn a_reply_with_a_field_that_no_release_knows_yet_is_understood() {
         reason: None,
         click_id: Some("click".to_owned()),
         link_id: None,
+        brought: false,
         trace: None,
     };
     let mut value: Value = serde_json::from_slice(&reply.encode().unwrap()).unwrap();

@@ -135,10 +135,8 @@ async fn goes_on(version: i64, mut house: Harness) {
         domain: "go.acme.test".to_owned(),
     };
     a_lead_is_tracked(&house, &acme).await;
-    if version >= 2 {
-        track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "kim"})).await.ended("recorded");
-    }
     if version >= 3 {
+        // First, while its click is in no memory: it is looked up, and so is the lead it repeats.
         let again =
             track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "ann"})).await.ended("duplicate");
         assert_eq!(again.lead_id(), Some(RECORDED));
@@ -146,6 +144,9 @@ async fn goes_on(version: i64, mut house: Harness) {
         assert_eq!(answer.body["click"]["id"], "ClickBare0000001");
         track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "hal"})).await.ended("recorded");
         assert_eq!(house.customer_click("hal").await, Some(Some(CLICK.to_owned())));
+    }
+    if version >= 2 {
+        track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "kim"})).await.ended("recorded");
     }
     if version >= 4 {
         let late = json!({"clickId": CLICK, "customerExternalId": "eve", "mode": "deferred"});
@@ -157,6 +158,11 @@ async fn goes_on(version: i64, mut house: Harness) {
     }
     if version >= 6 {
         track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "ivy"})).await.ended("duplicate");
+    }
+    if version >= 7 {
+        let jon = track(&house, &acme, json!({"clickId": CLICK, "customerExternalId": "jon"})).await.ended("duplicate");
+        assert_eq!(jon.body["customer"]["email"], "jon@acme.test");
+        assert_eq!(house.customer_click("lea").await, Some(Some("ClickSummer00001".to_owned())));
     }
     house.finish().await;
 }
