@@ -23,7 +23,7 @@ use super::{Http, Problem, bots, origin};
 use crate::lead::message::whole_millis;
 use crate::lead::{TrackClick, id};
 use crate::lifecycle::Stop;
-use crate::store::{ClickTarget, NewClick};
+use crate::store::{Click, ClickTarget, NewClick};
 
 const NO_TRACK: &str = "dub-no-track";
 const REFERRER_MAX: usize = 2048;
@@ -97,6 +97,10 @@ pub(super) async fn track(
         referrer: wish.referrer.or_else(|| visitor::text(&headers, &REFERER, REFERRER_MAX)),
     };
     let click_id = http.store.claim_click(&target.visitor, &click).await?;
+    if click_id == click.id {
+        let NewClick { id: click_id, link_id, clicked_at, country, .. } = click;
+        http.intake.note_click(Click { click_id, link_id, clicked_at, country });
+    }
     Ok(answer(&target, &click_id))
 }
 

@@ -16,14 +16,14 @@ use super::direct::{Bench, Direct};
 use super::permits::{Permit, Permits};
 use super::plan::{plan, question};
 use super::resolver::Resolver;
-use super::send::stamp;
+use super::send::{Stamped, stamp};
 use crate::broker::Publisher;
 use crate::config;
 use crate::lead::{Ending, Mode, Trace, TrackLead};
 use crate::lifecycle::{Tasks, fault};
 use crate::record::{Limits, Recorder};
 use crate::reply::{Listener, Waiters};
-use crate::store::Store;
+use crate::store::{Click, Store};
 use crate::telemetry::{Metrics, Raised, Step, Tracer};
 
 /// How long a lead for which there is no permit is kept before its sender is told so. Whoever ignores `Retry-After` and asks again
@@ -142,13 +142,23 @@ impl Intake {
         trace: Option<Box<Trace>>,
     ) -> Answer {
         let resolving = self.tracer.step(Step::Resolve, trace.as_deref());
-        let found = self.resolver.resolve(question(workspace_id, &lead)).await;
+        let guess = self.resolver.guess(workspace_id, &lead);
+        let guessed = guess.is_some();
+        let found = match guess {
+            None => self.resolver.resolve(question(workspace_id, &lead)).await,
+            guess => guess,
+        };
         resolving.end();
         let plan = plan(workspace_id, &lead, found);
         match stamp(workspace_id, lead, plan, trace) {
-            Ok(stamped) => self.send(stamped, arrived + self.wait_timeout).await,
+            Ok(stamped) => self.send(Stamped { guessed, ..stamped }, arrived + self.wait_timeout).await,
             Err(answer) => *answer,
         }
+    }
+
+    /// Notes a click that was stored just now, so that its lead need not look for it. It is believed for ever.
+    pub fn note_click(&self, click: Click) {
+        self.resolver.note(click);
     }
 
     /// Counts leads between arrival and answer for as long as it is held.

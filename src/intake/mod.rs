@@ -4,6 +4,7 @@
 
 mod answer;
 mod permits;
+mod met;
 mod plan;
 mod resolver;
 mod breaker;

@@ -1,4 +1,4 @@
-//! Resolves requests in batches: those that arrive while a statement runs form the next one.
+//! Resolves requests, in batches: those that arrive while a statement runs form the next one.
 //!
 //! (The design stops there. But a statement is soon over, so at a few thousand requests a second nearly each had one of its own;
 //! and requests that are looked up together are published together, so what is saved is more than the statement. Therefore
@@ -9,6 +9,11 @@
 //! requests have their turn between. A click never changes, so it is kept; a link's state is believed for a
 //! moment; "unknown" is never kept. While `PostgreSQL` is away nobody waits, and a request that waited too long
 //! goes on unresolved.
+//!
+//! (A `wait` on a click and a link in memory is not looked up at all, unless its customer has been through here lately: whatever
+//! else a look-up would say, the worker finds out when it records the lead, and says it in its reply. Somebody new, as most are who
+//! are waited for, is answered sooner by a statement and its wait; of somebody known what is stored is looked up afterwards. A
+//! repeat that only another process knows of ends `duplicate` under an id of its own, as one that overtakes its first does.)
 //!
 //! **Invariant:** an answer is never older than `link_ttl` in what it says of a link, and never
 //! says "unknown" from memory.
@@ -22,8 +27,10 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
+use super::met::Met;
 use super::permits::Permits;
 use crate::config;
+use crate::lead::{Mode, TrackLead};
 use crate::lifecycle::{Stop, Tasks};
 use crate::store::{Click, Found, FoundLink, Question, Store};
 use crate::telemetry::Metrics;
@@ -37,6 +44,7 @@ pub(super) struct Resolver {
     asks: mpsc::Sender<Ask>,
     clicks: Cache<String, Arc<Click>>,
     links: Cache<Uuid, Arc<FoundLink>>,
+    met: Met,
     store: Store,
     patience: Duration,
     /// Most questions in one statement, and so in one ask.
@@ -83,6 +91,7 @@ impl Resolver {
         Self {
             asks,
             clicks: Cache::new(config.click_cache),
+            met: Met::nobody(),
             links: Cache::builder().max_capacity(config.click_cache).time_to_live(config.link_ttl).build(),
             store: store.clone(),
             patience: config.resolve_timeout,
@@ -99,6 +108,24 @@ impl Resolver {
     /// How many questions one statement serves.
     pub(super) fn most(&self) -> usize {
         self.most
+    }
+
+    /// What is known without asking of a lead that somebody waits for, the customer taken to be new: its click and a link that it
+    /// may be tracked on. `None` if either is not in memory, or the customer may not be new.
+    pub(super) fn guess(&self, workspace_id: Uuid, lead: &TrackLead) -> Option<Found> {
+        let click = self.clicks.get(lead.click_id.as_ref().filter(|_| lead.mode == Mode::Wait)?)?;
+        let link = self.links.get(&click.link_id)?;
+        let may_be = link.workspace_id == workspace_id && !link.disabled;
+        if !may_be || self.met.note(workspace_id, &lead.customer_external_id) {
+            return None;
+        }
+        let (click, link) = (Some(Click::clone(&click)), Some(FoundLink::clone(&link)));
+        Some(Found { recorded: None, click, link, customer: None })
+    }
+
+    /// Notes a click that was stored just now: its lead is likely to come here too.
+    pub(super) fn note(&self, click: Click) {
+        self.clicks.insert(click.click_id.clone(), Arc::new(click));
     }
 
     /// Answers one question, or `None` when that takes too long or `PostgreSQL` is away. Cancel-safe.
@@ -123,6 +150,7 @@ impl Resolver {
 
     /// Takes out of a question what memory answers.
     fn recall(&self, mut question: Question) -> (Question, Known) {
+        self.met.note(question.workspace_id, &question.customer_external_id);
         let click = question.click_id.as_ref().and_then(|id| self.clicks.get(id));
         let mut link = None;
         if let Some(click) = &click {

@@ -32,7 +32,9 @@ const OPENING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Stamped {
     pub(super) message: LeadMessage,
-    tracked: Tracked,
+    pub(super) tracked: Tracked,
+    /// Whether the customer in `tracked` was taken to be new.
+    pub(super) guessed: bool,
 }
 
 /// A message that was handed to the broker, or could not be.
@@ -70,7 +72,7 @@ pub(super) fn stamp(
             message.resolved = resolved;
             message.awaited = awaited;
             message.trace = trace;
-            Ok(Stamped { message, tracked })
+            Ok(Stamped { message, tracked, guessed: false })
         }
     }
 }
@@ -108,13 +110,13 @@ impl Intake {
         sent: Result<Option<Reply>, NotSent<'_>>,
         until: Instant,
     ) -> Answer {
-        let Stamped { message, tracked } = stamped;
+        let lead_id = stamped.message.id;
         match sent {
-            Ok(Some(reply)) => self.answered(message, tracked, reply).await,
-            Ok(None) => Answer { lead_id: message.id, ending: None, outcome: Ok(tracked) },
-            Err(NotSent::Away(late)) if !message.awaited => self.record(message, tracked, late, until).await,
-            Err(NotSent::Away(_)) => Answer::unavailable(message.id, Cause::BrokerAway),
-            Err(NotSent::Refused(cause)) => Answer::unavailable(message.id, cause),
+            Ok(Some(reply)) => self.answered(stamped, reply).await,
+            Ok(None) => Answer { lead_id, ending: None, outcome: Ok(stamped.tracked) },
+            Err(NotSent::Away(late)) if !stamped.message.awaited => self.record(stamped, late, until).await,
+            Err(NotSent::Away(_)) => Answer::unavailable(lead_id, Cause::BrokerAway),
+            Err(NotSent::Refused(cause)) => Answer::unavailable(lead_id, cause),
         }
     }
 
@@ -220,13 +222,8 @@ impl Intake {
     }
 
     /// Records a message directly; where that fails too, the queue is the last hope of what nobody waits for.
-    async fn record(
-        &self,
-        mut message: LeadMessage,
-        tracked: Tracked,
-        late: Option<Ordered<'_>>,
-        until: Instant,
-    ) -> Answer {
+    async fn record(&self, mut stamped: Stamped, late: Option<Ordered<'_>>, until: Instant) -> Answer {
+        let message = &mut stamped.message;
         let lead_id = message.id;
         let mut span = self.tracer.step(Step::Record, message.trace.as_deref());
         span.note("lead.id", lead_id);
@@ -238,15 +235,15 @@ impl Intake {
         }
         span.end();
         match outcome {
-            Some(Outcome::Ended(reply)) => self.answered(message, tracked, reply).await,
+            Some(Outcome::Ended(reply)) => self.answered(stamped, reply).await,
             Some(Outcome::Parked) if message.mode != Mode::Wait => {
-                Answer { lead_id, ending: None, outcome: Ok(tracked) }
+                Answer { lead_id, ending: None, outcome: Ok(stamped.tracked) }
             }
             // Who it follows may be known to the queue.
             Some(Outcome::Parked) => Answer::unavailable(lead_id, Cause::BrokerAway),
             None if message.mode == Mode::Wait => Answer::unavailable(lead_id, Cause::EnginesAway),
-            None => match self.insist(&mut message, late, until).await {
-                Ok(()) => Answer { lead_id, ending: None, outcome: Ok(tracked) },
+            None => match self.insist(message, late, until).await {
+                Ok(()) => Answer { lead_id, ending: None, outcome: Ok(stamped.tracked) },
                 Err(cause) => Answer::unavailable(lead_id, cause),
             },
         }
@@ -272,22 +269,28 @@ impl Intake {
         })
     }
 
-    async fn answered(&self, message: LeadMessage, mut tracked: Tracked, reply: Reply) -> Answer {
+    async fn answered(&self, stamped: Stamped, reply: Reply) -> Answer {
+        let Stamped { message, mut tracked, guessed } = stamped;
+        let mistaken = guessed && !reply.brought;
+        if guessed && matches!(reply.ending, Ending::Recorded | Ending::Duplicate) {
+            self.metrics.guesses.with_label_values(&[if mistaken { "known" } else { "new" }]).inc();
+        }
         let outcome = match reply.ending {
             Ending::Buried if message.mode == Mode::Wait => Err(TurnedAway::Unavailable(Cause::Buried)),
             Ending::Buried => Ok(tracked),
             Ending::Rejected => Err(turned_away(&message, &reply)),
             Ending::Duplicate => {
+                let found = if mistaken { self.resolver.resolve(revealing(&message, None)).await } else { None };
+                reveal(&mut tracked, reply.click_id, found);
                 tracked.link = None;
-                reveal(&mut tracked, reply.click_id, None);
                 Ok(tracked)
             }
             Ending::Recorded | Ending::Deferred => {
-                let found = match (&tracked.link, reply.link_id) {
-                    (None, Some(link_id)) => self.resolver.resolve(revealing(&message, link_id)).await,
-                    _ => None,
-                };
-                if tracked.link.is_none() {
+                if tracked.link.is_none() || mistaken {
+                    let found = match reply.link_id {
+                        None => None,
+                        link_id => self.resolver.resolve(revealing(&message, link_id)).await,
+                    };
                     reveal(&mut tracked, reply.click_id, found);
                 }
                 Ok(tracked)
@@ -297,13 +300,14 @@ impl Intake {
     }
 }
 
-fn revealing(message: &LeadMessage, link_id: Uuid) -> Question {
+/// What a worker's verdict left open: the stored customer, and the link where that was not known.
+fn revealing(message: &LeadMessage, link_id: Option<Uuid>) -> Question {
     Question {
         workspace_id: message.workspace_id,
         customer_external_id: message.customer_external_id.clone(),
         event_key: None,
         click_id: None,
-        link_id: Some(link_id),
+        link_id,
     }
 }
 

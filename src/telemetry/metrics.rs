@@ -155,6 +155,7 @@ metrics! {
     answer_seconds: Histogram "leadline_answer_seconds" ["mode" of MODES] FAST, "From the arrival of a request for one lead to its answer.";
     in_flight: Gauge "leadline_in_flight_requests" [] &[], "Lead requests between arrival and answer.";
     resolve_seconds: Histogram "leadline_resolve_seconds" ["result" of &["resolved", "skipped"]] FAST, "Look-up of click, link and customer at accept: resolved or skipped.";
+    guesses: Counter "leadline_guesses_total" ["customer" of &["new", "known"]] &[], "Waited-for leads recorded without a look-up, since click and link were in memory, by what their customer turned out to be: new as guessed, or known (and looked up afterwards).";
     resolve_batch: Histogram "leadline_resolve_batch_requests" [] SIZES, "Requests served by one look-up statement.";
     publishes: Counter "leadline_publishes_total" ["result" of &["confirmed", "nacked", "crowded", "unconfirmed", "away"]] &[], "Leads and replies published: confirmed, nacked (queue full), crowded (no room in the window in time), unconfirmed (deadline passed), away.";
     message_letters: Histogram "leadline_message_letters" [] SIZES, "Leads, or replies, in one published message.";

@@ -42,7 +42,9 @@ async fn leads_under_way_together_are_looked_up_together_and_one_alone_at_once()
     .execute(&mut *blocker)
     .await
     .unwrap();
-    let waiting = slow.each_ref().map(|customer| with(lead(&click, "Sign Up", customer), json!({"mode": "wait"})));
+    // Of clicks in memory they would not be looked up.
+    let clicks = [house.click().await, house.click().await];
+    let waiting = [0, 1].map(|n| with(lead(&clicks[n], "Sign Up", &slow[n]), json!({"mode": "wait"})));
     let among_others = async {
         eventually("two under way and looked up", || async {
             let seen = (house.metric(UNDER_WAY).await, house.metric(LOOKED_UP).await);
