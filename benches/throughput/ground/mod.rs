@@ -1,4 +1,4 @@
-//! What a run stands on: two databases, two sets of queues, and the engines' processes.
+//! What a run stands on: two databases, three sets of queues, and the engines' processes.
 //!
 //! Enters: the engines' URLs. Leaves: everything under names of its own, for the limit (`bare`) and for
 //! Leadline (`ours`).
@@ -27,6 +27,8 @@ pub(crate) struct Ground {
     pub(crate) bare_queues: Queues,
     pub(crate) ours_base: Scratch,
     pub(crate) ours_queues: Queues,
+    /// For a second Leadline, on the database of the limit while that is not measured.
+    pub(crate) beside_queues: Queues,
     pub(crate) engines: Engines,
 }
 
@@ -54,8 +56,8 @@ impl Ground {
         };
         match rest.await {
             Ok((ours_base, engines)) => {
-                let ours_queues = Queues::new(&args.amqp_url, "ours");
-                Ok(Self { seeds, bare_base, bare_queues, ours_base, ours_queues, engines })
+                let [ours_queues, beside_queues] = ["ours", "beside"].map(|label| Queues::new(&args.amqp_url, label));
+                Ok(Self { seeds, bare_base, bare_queues, ours_base, ours_queues, beside_queues, engines })
             }
             Err(error) => {
                 // The first failure is the one to tell.
@@ -71,6 +73,7 @@ impl Ground {
         let ended = [
             self.bare_queues.remove().await,
             self.ours_queues.remove().await,
+            self.beside_queues.remove().await,
             self.bare_base.remove().await,
             self.ours_base.remove().await,
         ];

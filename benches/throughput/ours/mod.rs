@@ -12,6 +12,7 @@ mod stretch;
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub(crate) struct Ours<'a> {
     amqp_url: String,
     addresses: Vec<String>,
     processes: Vec<Process>,
+    diary: PathBuf,
+    deferred: PathBuf,
     log: File,
 }
 
@@ -62,14 +65,28 @@ struct Process {
 impl<'a> Ours<'a> {
     /// Starts the processes and returns once they say they are ready.
     pub(crate) async fn start(ground: &'a Ground, amqp_url: &str, layout: Layout) -> Outcome<Self> {
+        Self::start_on((&ground.ours_base, &ground.ours_queues), ground.engines, amqp_url, layout, "").await
+    }
+
+    /// The same on another database and other queues; the names of its files begin with `label`.
+    pub(crate) async fn start_on(
+        (scratch, queues): (&'a Scratch, &'a Queues),
+        engines: Engines,
+        amqp_url: &str,
+        layout: Layout,
+        label: &str,
+    ) -> Outcome<Self> {
+        let file = |name: &str| folder().map(|folder| folder.join(format!("{label}{name}")));
         let mut ours = Self {
-            scratch: &ground.ours_base,
-            queues: &ground.ours_queues,
-            engines: ground.engines,
+            scratch,
+            queues,
+            engines,
             amqp_url: amqp_url.to_owned(),
             addresses: Vec::new(),
             processes: Vec::new(),
-            log: File::create(folder()?.join("leadline.log"))?,
+            diary: file("diary.ndjson")?,
+            deferred: file("deferred.txt")?,
+            log: File::create(file("leadline.log")?)?,
         };
         match layout {
             Layout::All => ours.spawn("all", &[])?,
@@ -144,14 +161,16 @@ impl<'a> Ours<'a> {
 
     /// Asynchronous load on all APIs, with the diary on.
     pub(crate) fn job(&self, seeds: &Seeds, connections: usize) -> Job {
-        seeds.job(self.addresses.clone(), connections)
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let (diary, deferred) = (path(&self.diary), path(&self.deferred));
+        Job { diary, deferred, ..seeds.job(self.addresses.clone(), connections) }
     }
 
     /// No rows, an empty diary, nobody deferred: as every measurement begins.
     pub(crate) async fn fresh(&self) -> Outcome<()> {
         self.scratch.empty().await?;
-        for file in ["diary.ndjson", "deferred.txt"] {
-            std::fs::write(folder()?.join(file), "")?;
+        for file in [&self.diary, &self.deferred] {
+            std::fs::write(file, "")?;
         }
         Ok(())
     }
@@ -170,15 +189,14 @@ impl<'a> Ours<'a> {
     /// Holds everything sent since [`Self::fresh`] against Postgres: `None` when diary and books agree, else what the
     /// ledger says. The diary of a disagreement is kept under another name.
     pub(crate) async fn ledger(&self) -> Outcome<Option<String>> {
-        let diary = folder()?.join("diary.ndjson");
         let mut command = self.command();
         // Millions of rows that a part put there itself are looked through, too.
-        command.env("LEADLINE__STORE__STATEMENT_TIMEOUT", "10m").arg("ledger").arg("--diary").arg(&diary);
+        command.env("LEADLINE__STORE__STATEMENT_TIMEOUT", "10m").arg("ledger").arg("--diary").arg(&self.diary);
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         if output.status.success() {
             return Ok(None);
         }
-        std::fs::copy(&diary, folder()?.join("diary-of-a-fault.ndjson"))?;
+        std::fs::copy(&self.diary, folder()?.join("diary-of-a-fault.ndjson"))?;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         Ok(Some(said.lines().take(SHOWN).collect::<Vec<_>>().join("\n")))
