@@ -191,6 +191,12 @@ impl Fleet {
         slots.iter().filter_map(seen).collect()
     }
 
+    /// Whether one that was seen is still the one on its port.
+    pub(crate) fn runs(&self, seen: &Seen) -> bool {
+        let slots = self.slots.lock().unwrap();
+        slots.iter().any(|slot| slot.name == seen.name && slot.incarnation == seen.incarnation)
+    }
+
     /// Whether every wanted process says that it is ready.
     pub(crate) async fn ready(&self, client: &reqwest::Client) -> Result<(), String> {
         let wanted: Vec<(String, SocketAddr)> = {

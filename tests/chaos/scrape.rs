@@ -3,7 +3,8 @@
 //! Enters: the metrics page of every process, five times a second. Leaves: sums over all processes that
 //! ever ran, and the largest size of each.
 //!
-//! **Invariant:** a counter never goes back: each incarnation of a process counts for itself.
+//! **Invariant:** a counter never goes back: each incarnation of a process counts for itself, and a page that the next one on its
+//! port may have sent is thrown away.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,7 @@ impl Readings {
         tokio::spawn(async move {
             let client = reqwest::Client::builder().timeout(ANSWERS_WITHIN).build().unwrap();
             loop {
-                join_all(fleet.seen().into_iter().map(|seen| reader.read(&client, seen))).await;
+                join_all(fleet.seen().into_iter().map(|seen| reader.read(&client, &fleet, seen))).await;
                 pause(EVERY).await;
             }
         });
@@ -71,7 +72,7 @@ impl Readings {
         sizes
     }
 
-    async fn read(&self, client: &reqwest::Client, seen: Seen) {
+    async fn read(&self, client: &reqwest::Client, fleet: &Fleet, seen: Seen) {
         {
             let mut sizes = self.sizes.lock().unwrap();
             let most = sizes.entry(seen.name.clone()).or_default();
@@ -92,6 +93,8 @@ impl Readings {
             let (series, value) = line.rsplit_once(' ')?;
             Some((series.to_owned(), value.parse().ok()?))
         });
-        self.pages.lock().unwrap().insert((seen.name, seen.incarnation), page.collect());
+        if fleet.runs(&seen) {
+            self.pages.lock().unwrap().insert((seen.name, seen.incarnation), page.collect());
+        }
     }
 }
