@@ -76,7 +76,9 @@ async fn every_mode_is_answered_and_recorded_without_a_broker() {
     let answers: Vec<Answer> = join_all(batch.iter().map(|body| house.track(body))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
     assert!(house.metric(OPEN).await > 0.5);
-    assert!(house.metric(ENDED).await > 60.0);
+    // A repeat is answered without being recorded when what it repeats is there already: five leads before, and forty customers.
+    let ended = house.metric(ENDED).await;
+    assert!(ended >= 45.0, "{ended} recorded directly");
     house.rabbitmq.restore();
     queue_again(&house, &click).await;
     house.finish().await;
