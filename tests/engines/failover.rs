@@ -97,7 +97,7 @@ async fn commits_go_on_at_the_standby_when_the_primary_dies_or_freezes() {
             .await
             .0;
             eprintln!("primary {fault}: the longest commit took {longest:?}");
-            assert!(longest < Duration::from_secs(15), "{fault}: {longest:?}");
+            assert!(longest < Duration::from_secs(30), "{fault}: {longest:?}");
             assert_eq!(rows(&mut pair).await, after, "{fault}");
             count = after;
             if fault == "killed" {
@@ -118,6 +118,7 @@ async fn commits_go_on_at_the_standby_when_the_primary_dies_or_freezes() {
 #[tokio::test]
 async fn a_primary_alone_commits_nothing_until_its_standby_is_back() {
     let (mut pair, store) = migrated("alone").await;
+    commit(&store, "together").await;
     pair.standby().kill9();
     let alone = write(&store).await;
     assert!(matches!(alone, Err(StoreError::Silent("a COMMIT"))), "{alone:?}");

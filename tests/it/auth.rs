@@ -84,15 +84,13 @@ async fn a_revoked_key_is_refused_within_two_seconds() {
     front.store.revoke_key(key.id).await.unwrap().unwrap();
     let revoked = Instant::now();
     eventually("the refusal", || async {
+        let asked = revoked.elapsed();
         let status = front.get("/links").await.status;
+        // Two seconds, and what a busy machine adds.
+        assert!(status == 401 || asked < Duration::from_secs(5), "{status} when asked {asked:?} later");
         holds(status == 401, status)
     })
     .await;
-    assert!(
-        revoked.elapsed() < Duration::from_secs(5),
-        "two seconds, and what a busy machine adds: {:?}",
-        revoked.elapsed()
-    );
     front.finish().await;
 }
 

@@ -12,12 +12,9 @@ use crate::harness::client::Call;
 use crate::harness::eventually::{eventually, holds};
 use crate::harness::track::{lead, somebody, with};
 
-/// Deadlines short enough to notice an outage while the test lasts.
+/// A deadline short enough to notice an outage of `RabbitMQ` while the test lasts.
 fn alert(config: &mut Config) {
-    config.intake.resolve_timeout = Duration::from_millis(300);
-    config.intake.wait_timeout = Duration::from_secs(4);
     config.broker.confirm_deadline = Duration::from_millis(750);
-    config.store.acquire_timeout = Duration::from_millis(500);
 }
 
 fn follow_up(customer: &str) -> Value {
@@ -96,7 +93,9 @@ async fn more_leads_than_permits_go_in_slices() {
 #[tokio::test]
 async fn what_finds_no_room_in_time_is_turned_away_and_leaves_nothing() {
     let mut house = Harness::without_worker_tuned(|config| {
-        alert(config);
+        config.intake.resolve_timeout = Duration::from_secs(2);
+        config.broker.confirm_deadline = Duration::from_millis(4500);
+        config.intake.wait_timeout = Duration::from_secs(5);
         config.intake.max_in_flight = 30;
         config.intake.workspace_share = 3;
     })
@@ -119,7 +118,6 @@ async fn what_finds_no_room_in_time_is_turned_away_and_leaves_nothing() {
 #[tokio::test]
 async fn a_follow_up_is_not_refused_when_what_it_follows_found_the_queue_full() {
     let mut house = Harness::without_worker_tuned(|config| {
-        alert(config);
         config.broker.queue_max_length = 5;
         config.intake.max_in_flight = 30;
         config.intake.workspace_share = 3;
@@ -185,7 +183,11 @@ async fn a_broker_that_falls_silent_delays_a_batch_once() {
 
 #[tokio::test]
 async fn a_batch_queues_up_while_postgres_is_away() {
-    let mut house = Harness::tuned(alert).await;
+    let mut house = Harness::tuned(|config| {
+        config.intake.resolve_timeout = Duration::from_millis(300);
+        config.store.acquire_timeout = Duration::from_millis(500);
+    })
+    .await;
     house.announced.errors = vec![""];
     let click = house.click().await;
     house.track(&lead(&click, "before", &somebody())).await.ok();

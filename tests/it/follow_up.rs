@@ -54,9 +54,9 @@ async fn a_follow_up_sent_at_once_is_not_refused() {
 #[tokio::test]
 async fn a_follow_up_overtaking_its_deferred_lead_is_not_refused() {
     let mut house = Harness::without_worker_tuned(|config| {
-        config.intake.resolve_timeout = Duration::from_secs(2);
-        config.broker.confirm_deadline = Duration::from_secs(2);
-        config.intake.wait_timeout = Duration::from_secs(3);
+        config.intake.resolve_timeout = Duration::from_secs(5);
+        config.broker.confirm_deadline = Duration::from_secs(5);
+        config.intake.wait_timeout = Duration::from_secs(6);
     })
     .await;
     let (click, customer) = (house.click().await, somebody());

@@ -31,10 +31,11 @@ async fn two_doors() -> Harness {
     house
 }
 
-/// A click on the test's link, both in the memory of the first API.
+/// A click on the test's link, both in the memory of the first API, and the lead that brought them there, which has ended.
 async fn remembered(house: &Harness) -> String {
     let click = house.click().await;
-    house.track(&lead(&click, "before", &somebody())).await.ok();
+    let sent = house.track(&lead(&click, "before", &somebody())).await.ok();
+    house.ended(sent.lead_id().unwrap()).await;
     click
 }
 

@@ -5,7 +5,7 @@
 //! **Invariant:** no test sees another's rows, and every answer is as the `OpenAPI` document says.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -83,6 +83,8 @@ impl Front {
         let mut config = config::load(None).unwrap();
         config.store.url = url.to_string().into();
         config.store.api_connections = 4;
+        // A busy machine stalls; tests of an outage set their own.
+        config.store.acquire_timeout = Duration::from_secs(8);
         config.broker.url = "amqp://127.0.0.1:1/%2f".to_owned().into();
         change(&mut config);
         let (health, metrics) = (Health::default(), Metrics::new().unwrap());

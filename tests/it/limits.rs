@@ -2,13 +2,16 @@
 //!
 //! **Invariant:** whoever sends nothing and reads nothing is gone in time, and the rest is served meanwhile.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::harness::Harness;
 use crate::harness::eventually::{eventually, holds, stays};
-use crate::server::{Served, heard, post, served_with};
+use crate::harness::process::Process;
+use crate::server::{Served, hasty, heard, post, served_with};
 
 const LIVE: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -22,14 +25,18 @@ impl Served {
     }
 
     async fn kept(&self) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        asked(&mut stream).await;
-        stream
+        kept(self.address).await
     }
 
     async fn until_open(&self, n: i64) {
         eventually("open connections", || async { holds(self.open() == n, self.open()) }).await;
     }
+}
+
+async fn kept(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    asked(&mut stream).await;
+    stream
 }
 
 /// One request answered 200 on a connection that stays open.
@@ -63,30 +70,31 @@ async fn one_connection_too_many_is_told_so_and_the_others_live_on() {
 
 #[tokio::test]
 async fn a_thousand_idle_connections_cost_little_memory() {
-    let served = served_with(|config| config.http.max_connections = 1100).await;
-    let mut idle = vec![served.kept().await];
-    let before = resident();
+    let house = Harness::empty(|_| {}).await;
+    let settings = [("LEADLINE__HTTP__MAX_CONNECTIONS", "1100")];
+    let api = Process::start_with("api", &house.config, house.client(), &settings).await;
+    let mut idle = vec![kept(api.address).await];
+    let before = api.resident();
     for _ in 0..1000 {
-        idle.push(served.kept().await);
+        idle.push(kept(api.address).await);
     }
-    let (grown, open) = ((resident() - before) / 1024, served.open());
-    assert_eq!(open, 1001);
-    assert!(grown < 64, "{grown} MiB for a thousand connections and their clients");
+    let grown = (api.resident() - before) / 1024;
+    assert!(grown < 64, "{grown} MiB for a thousand connections");
+    for stream in &mut idle {
+        asked(stream).await;
+    }
     drop(idle);
-    served.until_open(0).await;
-    served.finish().await;
-}
-
-/// Resident memory of this process, in KiB.
-fn resident() -> i64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    assert_eq!(api.stop().await, Some(0));
+    house.finish().await;
 }
 
 #[tokio::test]
 async fn an_idle_connection_stays_longer_than_a_head_may_take() {
-    let served = served_with(|config| config.http.idle_timeout = Duration::from_secs(5)).await;
+    let served = served_with(|config| {
+        hasty(config);
+        config.http.idle_timeout = Duration::from_secs(5);
+    })
+    .await;
     let mut idle = served.kept().await;
     stays(Duration::from_millis(600), "the idle connection is open", || async { served.open() == 1 }).await;
     asked(&mut idle).await;
@@ -104,7 +112,7 @@ async fn an_idle_connection_stays_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn a_connection_that_sends_nothing_and_one_that_drips_are_closed() {
-    let served = served_with(|_| {}).await;
+    let served = served_with(hasty).await;
     let silent = TcpStream::connect(served.address).await.unwrap();
     served.until_open(1).await;
     served.until_open(0).await;
@@ -123,10 +131,11 @@ async fn a_connection_that_sends_nothing_and_one_that_drips_are_closed() {
 
 #[tokio::test]
 async fn an_answer_nobody_takes_is_given_up() {
-    let served = served_with(|_| {}).await;
+    let served = served_with(hasty).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(served.address).await.unwrap();
+    asked(&mut stream).await;
     let many = LIVE.repeat(64);
     // Requests without end and not one answer taken: either side's buffers fill, and the clock runs.
     eventually("the connection is given up", || async {
@@ -156,7 +165,6 @@ async fn bodies_beyond_the_room_for_all_are_refused_before_they_are_read() {
     let served = served_with(|config| {
         config.http.body_limit_bytes = 1000;
         config.http.max_body_bytes_in_flight = 1500;
-        config.http.body_timeout = Duration::from_secs(20);
     })
     .await;
     let mut slow = TcpStream::connect(served.address).await.unwrap();

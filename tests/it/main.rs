@@ -17,6 +17,7 @@ mod bad_input;
 mod dedup;
 #[cfg(test)]
 mod follow_up;
+#[cfg(test)]
 mod guesses;
 #[cfg(test)]
 mod wait;

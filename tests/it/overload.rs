@@ -18,9 +18,7 @@ use crate::harness::track::{lead, somebody, with};
 async fn a_workspace_at_its_share_is_turned_away_and_the_others_are_served() {
     let mut house = Harness::without_worker_tuned(|config| {
         config.intake.max_in_flight = 6;
-        config.intake.wait_timeout = Duration::from_secs(4);
-        config.intake.resolve_timeout = Duration::from_secs(2);
-        config.broker.confirm_deadline = Duration::from_secs(2);
+        config.intake.wait_timeout = Duration::from_secs(12);
     })
     .await;
     let other = given::workspace(&house.pool).await;

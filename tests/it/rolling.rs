@@ -13,19 +13,21 @@ use crate::harness::Harness;
 use crate::harness::balancer::Balancer;
 use crate::harness::client::Call;
 use crate::harness::eventually::{eventually, holds};
-use crate::harness::process::Process;
+use crate::harness::process::{PATIENT, Process};
 use crate::harness::track::{lead, with};
 
-const DRAIN: (&str, &str) = ("LEADLINE__LIFECYCLE__DRAIN", "500ms");
+/// Longer than the balancer takes for a look on a busy machine.
+const DRAIN: (&str, &str) = ("LEADLINE__LIFECYCLE__DRAIN", "3s");
 
 #[tokio::test]
 async fn a_rolling_restart_loses_no_request_and_answers_every_one() {
     let house = Harness::empty(|_| {}).await;
     let balancer = Balancer::start().await;
-    let mut worker = Process::start("worker", &house.config, house.client()).await;
+    let settings = [&PATIENT[..], &[DRAIN]].concat();
+    let mut worker = Process::start_with("worker", &house.config, house.client(), &settings).await;
     let mut apis = Vec::new();
     for _ in 0..2 {
-        let api = Process::start_with("api", &house.config, house.client(), &[DRAIN]).await;
+        let api = Process::start_with("api", &house.config, house.client(), &settings).await;
         balancer.add(api.address).await;
         apis.push(api);
     }
@@ -52,14 +54,14 @@ async fn a_rolling_restart_loses_no_request_and_answers_every_one() {
         for _ in 0..4 {
             let before = answered.load(Ordering::Relaxed);
             eventually("some load", || async { holds(answered.load(Ordering::Relaxed) > before + 50, ()) }).await;
-            let fresh = Process::start_with("api", &house.config, house.client(), &[DRAIN]).await;
+            let fresh = Process::start_with("api", &house.config, house.client(), &settings).await;
             balancer.add(fresh.address).await;
             let old = apis.remove(0);
             let address = old.address;
             assert_eq!(old.stop().await, Some(0), "SIGTERM ends an API cleanly");
             balancer.remove(address);
             apis.push(fresh);
-            let next = Process::start("worker", &house.config, house.client()).await;
+            let next = Process::start_with("worker", &house.config, house.client(), &settings).await;
             assert_eq!(std::mem::replace(&mut worker, next).stop().await, Some(0), "SIGTERM ends a worker cleanly");
         }
         done.store(true, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::harness::eventually::PATIENCE;
 use crate::http_setup::Front;
 
 /// A served front.
@@ -26,15 +27,16 @@ async fn served() -> Served {
     served_with(|_| {}).await
 }
 
+/// For tests of whoever dawdles: everybody else may on a busy machine.
+pub(crate) fn hasty(config: &mut Config) {
+    config.http.header_timeout = Duration::from_millis(300);
+    config.http.body_timeout = Duration::from_millis(300);
+    config.http.write_timeout = Duration::from_millis(300);
+}
+
 #[expect(clippy::disallowed_methods, reason = "the task ends within its test")]
 pub(crate) async fn served_with(tune: impl FnOnce(&mut Config)) -> Served {
-    let front = Front::with(|config| {
-        config.http.header_timeout = Duration::from_millis(300);
-        config.http.body_timeout = Duration::from_millis(300);
-        config.http.write_timeout = Duration::from_millis(300);
-        tune(config);
-    })
-    .await;
+    let front = Front::with(tune).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
     let (router, config, heard) = (front.router.clone(), front.config.http.clone(), stop.clone());
@@ -44,7 +46,7 @@ pub(crate) async fn served_with(tune: impl FnOnce(&mut Config)) -> Served {
 }
 
 impl Served {
-    /// Writes everything, then reads until the other end closes or nothing comes for a second.
+    /// Writes everything, then hears.
     pub(crate) async fn exchange(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -58,11 +60,16 @@ impl Served {
     }
 }
 
+/// What comes until the other end closes, or until nothing more comes for a second.
 pub(crate) async fn heard(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    let reading = stream.read_to_end(&mut all);
-    tokio::time::timeout(Duration::from_secs(1), reading).await.ok();
-    String::from_utf8(all).unwrap()
+    loop {
+        let patience = if all.is_empty() { PATIENCE } else { Duration::from_secs(1) };
+        match tokio::time::timeout(patience, stream.read_buf(&mut all)).await {
+            Ok(Ok(more)) if more > 0 => {}
+            _ => return String::from_utf8(all).unwrap(),
+        }
+    }
 }
 
 pub(crate) fn post(key: &str, more: &str) -> String {
@@ -89,7 +96,7 @@ async fn oversized_bodies_are_refused_however_they_are_sent() {
 
 #[tokio::test]
 async fn slow_heads_are_cut_and_slow_bodies_told_so() {
-    let served = served().await;
+    let served = served_with(hasty).await;
     let answer = served.exchange(b"POST /track/lead HTTP/1.1\r\nHost: x\r\n").await;
     assert!(!answer.contains("200"), "{answer}");
     let slow = post(&served.front.key, "Content-Length: 100\r\n") + "{\"eventName\":";
@@ -145,8 +152,10 @@ async fn a_soft_stop_finishes_the_request_under_way_and_closes_idle_connections(
 async fn a_hard_stop_drops_what_is_under_way() {
     let served = served().await;
     let mut busy = TcpStream::connect(served.address).await.unwrap();
-    let head = post(&served.front.key, "Content-Length: 2\r\n");
+    let head = post(&served.front.key, "Content-Length: 2\r\nExpect: 100-continue\r\n");
     busy.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    busy.read_exact(&mut go_on).await.unwrap();
     served.stop.force();
     assert_eq!(heard(&mut busy).await, "");
     served.finish().await;

@@ -23,7 +23,7 @@ fn after_nobody(config: &mut Config, more: &[&str]) {
     let own = config.store.url.expose_secret().to_owned();
     let urls: Vec<&str> = ["postgres://nobody:secret@127.0.0.1:1/x"].into_iter().chain(more.iter().copied()).collect();
     config.store.url = SecretString::from(format!("{}, {own}", urls.join(",")));
-    config.store.acquire_timeout = Duration::from_secs(1);
+    config.store.acquire_timeout = Duration::from_secs(4);
 }
 
 /// One committed write, or why there is none.
@@ -51,7 +51,7 @@ async fn servers_that_are_away_or_take_no_writes_are_passed_over() {
 
 #[tokio::test]
 async fn a_server_that_turns_read_only_is_away_until_it_writes_again() {
-    let house = Harness::empty(|config| config.store.acquire_timeout = Duration::from_secs(1)).await;
+    let house = Harness::empty(|config| config.store.acquire_timeout = Duration::from_secs(4)).await;
     let (health, metrics) = (Health::default(), Metrics::new().unwrap());
     let store = Store::connect(&house.config.store, "test", 3, &health, &metrics).unwrap();
     write(&store).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_pool_that_hangs_on_a_server_that_vanished_is_replaced() {
         let mut second = url::Url::parse(&direct).unwrap();
         second.set_path(url::Url::parse(config.store.url.expose_secret()).unwrap().path());
         config.store.url = SecretString::from(format!("{},{second}", config.store.url.expose_secret()));
-        config.store.acquire_timeout = Duration::from_secs(1);
+        config.store.acquire_timeout = Duration::from_secs(4);
         config.store.statement_timeout = Duration::from_secs(2);
         config.store.lock_timeout = Duration::from_secs(1);
     })

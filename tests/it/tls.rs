@@ -4,6 +4,7 @@
 //! for the test; no message names a password.
 
 use std::fs;
+use std::time::Duration;
 
 use leadline::app::{App, Role};
 use leadline::broker::{Publisher, Queue};
@@ -171,6 +172,7 @@ async fn asked(url: &Url, parameters: &[(&str, &str)]) -> Result<(), StoreError>
     let (mut url, mut config) = (url.clone(), config::load(None).unwrap().store);
     url.query_pairs_mut().extend_pairs(parameters);
     config.url = SecretString::from(url.to_string());
+    config.acquire_timeout = Duration::from_secs(20);
     let store = Store::connect(&config, "test", 1, &Health::default(), &Metrics::new().unwrap())?;
     let answer = store.ping().await;
     store.close().await;

@@ -16,7 +16,7 @@ use crate::harness::batch::single;
 use crate::harness::client::{Answer, Call};
 use crate::harness::collector::{Collector, Span};
 use crate::harness::eventually::{eventually, holds};
-use crate::harness::process::Process;
+use crate::harness::process::{PATIENT, Process};
 use crate::harness::track::{lead, with};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -37,7 +37,7 @@ struct Pair {
 impl Pair {
     async fn start(more: &[(&str, &str)]) -> Self {
         let (house, collector) = (Harness::empty(|_| {}).await, Collector::start().await);
-        let settings = [&collector.settings()[..], more].concat();
+        let settings = [&PATIENT, &collector.settings()[..], more].concat();
         let worker = Process::start_with("worker", &house.config, house.client(), &settings).await;
         let api = Process::start_with("api", &house.config, house.client(), &settings).await;
         eventually("the queues", || async { holds(house.queues.depth("wait").await.is_some(), ()) }).await;

@@ -122,7 +122,6 @@ async fn what_was_sent_before_an_answer_is_known_and_silence_is_no_answer() {
     let wire = Wire::new().await;
     let mut site = Site::new();
     site.config.url = wire.url().into();
-    site.config.rpc_timeout = Duration::from_secs(1);
     let publisher = site.publisher().await;
     let link = site.link();
     publish(&publisher, Queue::Wait, 3).await;
@@ -150,6 +149,7 @@ async fn a_pause_keeps_deliveries_and_a_resume_lets_new_ones_in() {
     let link = site.link();
     publish(&publisher, Queue::Wait, 5).await;
     let mut inlet = link.open(&[Queue::Wait, Queue::Shard(0)], 10).await.unwrap();
+    eventually("the broker has sent all five", async || inlet.caught_up().await.unwrap() == 5).await;
     let held = receive(&mut inlet, 2).await;
     inlet.pause().await.unwrap();
     inlet.pause().await.unwrap();
@@ -223,6 +223,8 @@ async fn what_is_settled_is_acknowledged_while_more_is_waited_for() {
         inlet.settle(&[taken[n].tag]).await.unwrap();
     }
     assert!(is_silent(&mut inlet).await);
+    // The answer to a channel opened and closed comes after the acknowledgements have arrived.
+    assert!(link.open(&[Queue::Dead], 1).await.unwrap().close().await);
     wire.set(Mode::Cut);
     inlet.close().await;
     wire.set(Mode::Open);

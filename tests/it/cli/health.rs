@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::import::{Ended, ran};
 use crate::harness::Harness;
 use crate::harness::eventually::{eventually, holds};
+use crate::harness::port::free_address;
 
 /// `leadline health`, told that the probes listen there.
 async fn health(listen: SocketAddr, more: &[&str]) -> Ended {
@@ -114,7 +115,7 @@ async fn what_is_about_to_stop_is_not_well() {
 
 #[tokio::test]
 async fn nobody_listening_is_said_in_one_line() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = free_address().unwrap();
     assert!(complaint(&health(closed, &[]).await).starts_with(&format!("no answer from http://{closed}/readyz: ")));
     let everywhere = (Ipv6Addr::UNSPECIFIED, closed.port()).into();
     let there = format!("no answer from http://[::1]:{}/livez: ", closed.port());

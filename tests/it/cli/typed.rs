@@ -29,7 +29,9 @@ pub(super) fn at_house(house: &Harness, words: &[&str]) -> Command {
     command
         .env("DATABASE_URL", house.config.store.url.expose_secret())
         .env("AMQP_URL", house.config.broker.url.expose_secret())
-        .env("LEADLINE__BROKER__PREFIX", &house.config.broker.prefix);
+        .env("LEADLINE__BROKER__PREFIX", &house.config.broker.prefix)
+        // A busy machine confirms late.
+        .env("LEADLINE__BROKER__CONFIRM_DEADLINE", "3s");
     command
 }
 

@@ -182,6 +182,7 @@ fn patient(config: &mut Config) {
     config.intake.resolve_timeout = Duration::from_secs(8);
     config.intake.wait_timeout = Duration::from_secs(20);
     config.broker.confirm_deadline = Duration::from_secs(8);
+    config.store.acquire_timeout = Duration::from_secs(8);
     config.lifecycle.stop_budget = Duration::from_secs(40);
 }
 

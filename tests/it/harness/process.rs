@@ -19,6 +19,15 @@ use secrecy::ExposeSecret;
 use super::eventually::{eventually, holds};
 use super::port::free_address;
 
+/// What the harness' own configuration has for a busy machine, for processes whose test is not about deadlines.
+pub(crate) const PATIENT: [(&str, &str); 5] = [
+    ("LEADLINE__BROKER__CONFIRM_DEADLINE", "8s"),
+    ("LEADLINE__INTAKE__RESOLVE_TIMEOUT", "8s"),
+    ("LEADLINE__INTAKE__WAIT_TIMEOUT", "20s"),
+    ("LEADLINE__STORE__ACQUIRE_TIMEOUT", "8s"),
+    ("LEADLINE__LIFECYCLE__STOP_BUDGET", "40s"),
+];
+
 /// A running `leadline`.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -100,6 +109,13 @@ impl Process {
         })
         .await;
         process
+    }
+
+    /// Its resident memory, in KiB.
+    pub(crate) fn resident(&self) -> i64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// SIGKILL.

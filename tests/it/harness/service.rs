@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use super::Harness;
 use super::eventually::{PATIENCE, eventually, holds};
 
+const HEARS: &str = "leadline_broker_connects_total{purpose=\"consume\",result=\"ok\"}";
+
 /// One running API or worker.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -43,9 +45,15 @@ impl Service {
 }
 
 impl Harness {
-    /// Starts one more API and waits until it is ready.
+    /// Starts one more API and waits until it is ready, also to hear of verdicts.
     pub(crate) async fn add_api(&mut self) {
         let service = self.run(Role::Api).await;
+        eventually("a connection for replies", || async {
+            let (_, body) = self.readiness_of(&service).await;
+            let connects = value(&self.scrape(&service).await, HEARS).unwrap_or(0.0);
+            holds(body["rabbitmq"] == "up" && connects > 0.5, body)
+        })
+        .await;
         self.apis.push(service);
     }
 
@@ -95,7 +103,11 @@ impl Harness {
 
     /// What the first API's readiness says, with its status.
     pub(crate) async fn readiness(&self) -> (u16, serde_json::Value) {
-        let answer = self.client().get(format!("http://{}/readyz", self.apis[0].metrics)).send().await.unwrap();
+        self.readiness_of(&self.apis[0]).await
+    }
+
+    async fn readiness_of(&self, service: &Service) -> (u16, serde_json::Value) {
+        let answer = self.client().get(format!("http://{}/readyz", service.metrics)).send().await.unwrap();
         (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
     }
 

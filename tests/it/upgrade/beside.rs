@@ -25,7 +25,7 @@ use crate::harness::process::{Process, Program};
 use crate::harness::queues::{Queues, message_id};
 use crate::harness::track::{lead, with};
 
-const DRAIN: (&str, &str) = ("LEADLINE__LIFECYCLE__DRAIN", "500ms");
+const DRAIN: (&str, &str) = ("LEADLINE__LIFECYCLE__DRAIN", "2s");
 /// Requests that are answered before the next exchange.
 const SOME: usize = 40;
 

@@ -225,6 +225,7 @@ async fn track(house: &Harness, acme: &Workspace, fields: Value) -> Answer {
 async fn replay(house: &Harness) -> Uuid {
     let mut command = Program::current().command(&house.config);
     command.args(["--json", "buried", "replay", &id::show("buried_", GRAVE)]);
+    command.env("LEADLINE__BROKER__CONFIRM_DEADLINE", "3s");
     // The engines are reached through proxies that live on this test's only thread.
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let said: Value = serde_json::from_str(&text(&output)).unwrap();
