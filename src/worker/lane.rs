@@ -24,7 +24,7 @@ use super::spans::Spans;
 use super::tell;
 use crate::broker::{BrokerError, Delivery, Inlet, Queue};
 use crate::config;
-use crate::lead::{LeadMessage, Trace};
+use crate::lead::{LeadMessage, Mode, Trace};
 use crate::lifecycle::{Delays, Stop, fault};
 use crate::record::{Batch, Recorded, Recorder, Verdict};
 use crate::telemetry::{Hand, Raised};
@@ -264,7 +264,10 @@ impl Lane {
         }
         self.bury(condemned).await?;
         tags.sort_unstable();
-        if fault::is_planned("worker.acknowledged") && batch.leads().any(|(_, reply_to)| reply_to.is_some()) {
+        let waits = |(message, reply_to): (&LeadMessage, Option<&str>)| {
+            reply_to.is_some() && message.mode == Mode::Wait && !message.is_follow_up()
+        };
+        if fault::is_planned("worker.acknowledged") && batch.leads().any(waits) {
             // Whoever dies here leaves nothing that RabbitMQ would hand out again, and somebody who was not told.
             inlet.settle(&std::mem::take(&mut tags)).await?;
             inlet.caught_up().await?;

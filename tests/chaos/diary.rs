@@ -74,6 +74,12 @@ impl Diary {
         inner.entries.push(entry);
     }
 
+    /// The number of the first entry that ended since then.
+    pub(crate) fn first_since(&self, moment: Instant) -> usize {
+        let inner = self.inner.lock().unwrap();
+        inner.entries.iter().rposition(|entry| entry.ended < moment).map_or(0, |last| last + 1)
+    }
+
     /// Notes a promise that was seen broken while the storm was on.
     pub(crate) fn accuse(&self, fault: String) {
         self.inner.lock().unwrap().faults.push(fault);

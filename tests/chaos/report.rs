@@ -16,7 +16,7 @@ const FLOOR: f64 = 0.99;
 /// … from this long after the fault on.
 const FLOOR_AFTER: Duration = Duration::from_secs(3);
 /// Fewer requests say nothing about a share.
-const FLOOR_REQUESTS: usize = 60;
+pub(crate) const FLOOR_REQUESTS: usize = 60;
 
 /// One fault that was done.
 #[derive(Debug, Clone)]
@@ -119,9 +119,13 @@ fn shown(mut times: Vec<Duration>) -> String {
     if times.len() == 1 { format!("{median:.1} s") } else { format!("{median:.1} s, {longest:.1} s") }
 }
 
+/// Whether the floor of a fault that has been on since then counts this entry.
+pub(crate) fn measures(entry: &Entry, on: Instant) -> bool {
+    entry.kind == Kind::Click && entry.line.mode == Mode::Async && entry.began >= on + FLOOR_AFTER
+}
+
 fn floor(done: &Done, during: &[&Entry], faults: &mut Vec<String>) -> (usize, usize) {
-    let counts = |e: &&&Entry| e.kind == Kind::Click && e.line.mode == Mode::Async && e.began >= done.on + FLOOR_AFTER;
-    let held: Vec<_> = during.iter().filter(counts).collect();
+    let held: Vec<_> = during.iter().filter(|entry| measures(entry, done.on)).collect();
     let answered = held.iter().filter(|e| e.line.status == 200).count();
     if held.len() < FLOOR_REQUESTS {
         faults.push(format!("{}: only {} requests to measure the floor by", done.name, held.len()));

@@ -7,12 +7,13 @@
 //! port may have sent is thrown away.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::clock::pause;
+use crate::clock::{EVENTUALLY, pause, within};
 use crate::fleet::{Fleet, Seen};
 use crate::process::Size;
 
@@ -29,6 +30,8 @@ pub(crate) struct Readings {
     /// By process and incarnation: its last page.
     pages: Arc<Mutex<HashMap<(String, u32), Page>>>,
     sizes: Arc<Mutex<HashMap<String, Size>>>,
+    /// How often all pages were read.
+    rounds: Arc<AtomicU64>,
 }
 
 impl Readings {
@@ -41,10 +44,20 @@ impl Readings {
             let client = reqwest::Client::builder().timeout(ANSWERS_WITHIN).build().unwrap();
             loop {
                 join_all(fleet.seen().into_iter().map(|seen| reader.read(&client, &fleet, seen))).await;
+                reader.rounds.fetch_add(1, Ordering::Relaxed);
                 pause(EVERY).await;
             }
         });
         readings
+    }
+
+    /// Waits until every page was read anew, from now on.
+    pub(crate) async fn anew(&self) -> Result<(), String> {
+        let whole = self.rounds.load(Ordering::Relaxed) + 2;
+        within(EVENTUALLY, || async {
+            if self.rounds.load(Ordering::Relaxed) >= whole { Ok(()) } else { Err("no metrics are read".to_owned()) }
+        })
+        .await
     }
 
     /// The sum of a metric over all processes that ever ran, of the series whose labels hold `label`.

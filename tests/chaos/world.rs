@@ -258,7 +258,8 @@ async fn migrated(url: &str) -> PgPool {
         Command::new(env!("CARGO_BIN_EXE_leadline")).arg("migrate").env("DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "leadline migrate: {}", String::from_utf8_lossy(&migrated.stderr));
     let options = PgPoolOptions::new().max_connections(6).acquire_timeout(Duration::from_secs(3));
-    options.connect(&url).await.unwrap()
+    // The other worlds' engines may be starting just now.
+    within(EVENTUALLY, || options.clone().connect(&url)).await.unwrap()
 }
 
 fn host_port(url: &str) -> String {

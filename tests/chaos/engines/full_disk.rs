@@ -65,8 +65,6 @@ impl FullDisk {
     /// a service manager would.
     pub(crate) async fn free(&mut self) {
         std::fs::remove_file(&self.ballast).ok();
-        if !self.server.runs() {
-            self.server.start_again().await;
-        }
+        self.server.recover().await;
     }
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -144,6 +144,18 @@ impl Postgres {
         let answers = clock::within(PATIENCE, || async { PgConnection::connect(&url).await?.close().await });
         if let Err(error) = answers.await {
             panic!("PostgreSQL does not start: {error}; {}", self.said());
+        }
+    }
+
+    /// Waits until it answers; one that has given up, which does not end at once, is started again.
+    pub(crate) async fn recover(&mut self) {
+        let (url, until) = (self.url("postgres"), Instant::now() + PATIENCE);
+        while let Err(error) = PgConnection::connect(&url).await {
+            assert!(Instant::now() < until, "PostgreSQL does not answer: {error}; {}", self.said());
+            if !self.runs() {
+                return self.start_again().await;
+            }
+            clock::pause(Duration::from_millis(20)).await;
         }
     }
 

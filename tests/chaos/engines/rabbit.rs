@@ -22,7 +22,9 @@ use crate::clock;
 use crate::port::free_address;
 
 /// How long a cluster may take to be whole again on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long an answer may take in coming: nodes that boot take the machine, and a queue elects its leader.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 /// Looks a queue of the default virtual host up; `Q` is bound after it.
 const LOOKUP: &str = "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"NAME\">>)), ";
 
@@ -176,16 +178,19 @@ impl Rabbit {
         self.ask("list_to_atom(rabbit_misc:version()).").await.trim_matches('\'').to_owned()
     }
 
-    /// What the first node that answers says.
+    /// What the first node that answers says, soon.
     pub(crate) async fn ask(&self, expression: &str) -> String {
-        let mut last = String::new();
-        for node in &self.nodes {
-            match node.eval(expression).await {
-                Ok(value) => return value,
-                Err(error) => last = error,
+        let answer = clock::within(ANSWERS_WITHIN, || async {
+            let mut last = String::new();
+            for node in &self.nodes {
+                match node.eval(expression).await {
+                    Ok(value) => return Ok(value),
+                    Err(error) => last = error,
+                }
             }
-        }
-        panic!("RabbitMQ does not answer: {last}")
+            Err(last)
+        });
+        answer.await.unwrap_or_else(|last| panic!("RabbitMQ does not answer: {last}"))
     }
 
     async fn alarm(&self, on: bool, what: &str, expression: &str) {

@@ -12,6 +12,7 @@ use leadline::lead::Mode;
 
 use super::{Evidence, Fault, Span, Watch, died};
 use crate::clock::{EVENTUALLY, pause, within};
+use crate::diary::{Entry, Kind};
 use crate::process::Role;
 use crate::world::World;
 
@@ -76,11 +77,25 @@ pub(super) const FAULTS: &[Fault] = &[
 /// RabbitMQ has nothing to hand out again, so whoever waited is answered 503, and 200 when they repeat it.
 async fn before_reply(world: &World, span: &mut Span) -> Evidence {
     let (from, names) = (world.diary.len(), world.fleet.names(Role::Worker));
-    dies_at(world, &names[0], "worker.acknowledged").await?;
-    span.ends();
+    let mut died = Instant::now();
+    let death = async {
+        dies_at(world, &names[0], "worker.acknowledged").await?;
+        died = Instant::now();
+        span.ends();
+        Ok(())
+    };
+    among(world, Mode::Wait, death).await?;
+    // Follow-ups that were parked when a worker died are told so too; a lead with a click only where its reply was lost.
     let untold = within(EVENTUALLY, || async {
         let entries = world.diary.entries(from);
-        let untold = entries.iter().filter(|entry| entry.line.mode == Mode::Wait && entry.line.status == 503).count();
+        let vain = |entry: &&Entry| {
+            entry.kind == Kind::Click
+                && entry.line.mode == Mode::Wait
+                && entry.line.status == 503
+                && entry.began < died
+                && entry.ended >= died
+        };
+        let untold = entries.iter().filter(vain).count();
         if untold > 0 { Ok(untold) } else { Err("everybody who waited was told") }
     });
     Ok(format!("died of signal 9 at worker.acknowledged, {} waited in vain", untold.await?))
@@ -92,11 +107,18 @@ async fn before_reply(world: &World, span: &mut Span) -> Evidence {
 /// ending that stands.
 async fn holding(world: &World, span: &mut Span, mode: Mode, place: &'static str) -> Evidence {
     let back = Watch::new(world, REDELIVERED.0, REDELIVERED.1);
+    among(world, mode, workers_die_at(world, place)).await?;
+    span.ends();
+    Ok(format!("{TIMES} died of signal 9 at {place}, {}", back.bites(TIMES as f64, "redelivered").await?))
+}
+
+/// Harm in the midst of leads of a mode, eight at a time.
+async fn among(world: &World, mode: Mode, harm: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     let over = AtomicBool::new(false);
-    let kills = async {
-        let died = workers_die_at(world, place).await;
+    let harm = async {
+        let done = harm.await;
         over.store(true, Ordering::Relaxed);
-        died
+        done
     };
     let leads = async {
         while !over.load(Ordering::Relaxed) {
@@ -110,9 +132,7 @@ async fn holding(world: &World, span: &mut Span, mode: Mode, place: &'static str
             .await;
         }
     };
-    join(kills, leads).await.0?;
-    span.ends();
-    Ok(format!("{TIMES} died of signal 9 at {place}, {}", back.bites(TIMES as f64, "redelivered").await?))
+    join(harm, leads).await.0
 }
 
 async fn api(world: &World, span: &mut Span, place: &'static str) -> Evidence {

@@ -11,7 +11,7 @@ use rand::Rng;
 use tokio::net::TcpStream;
 
 use super::edges::Direct;
-use super::{Evidence, Fault, Span, Watch};
+use super::{Evidence, Fault, Span, Watch, lasts};
 use crate::clock::{EVENTUALLY, pause, within};
 use crate::ground::{DISK_FULL, Database};
 use crate::world::World;
@@ -72,7 +72,7 @@ async fn postgres_stopped(world: &World, span: &mut Span) -> Evidence {
     span.begins();
     server.stop_immediate().await;
     let answered = server.runs();
-    pause(span.lasts).await;
+    lasts(world, span).await;
     server.start_again().await;
     span.ends();
     if answered {
@@ -95,7 +95,7 @@ async fn terminated(world: &World, span: &mut Span) -> Evidence {
 
 async fn rabbit_killed(world: &World, span: &mut Span, which: Nodes) -> Evidence {
     let direct = Direct::watch(world);
-    let confirmed = Watch::new(world, "leadline_publishes_total", "confirmed");
+    let confirmed = Watch::new(world, "leadline_publishes_total", "result=\"confirmed\"");
     let mut rabbit = world.ground.rabbit.lock().await;
     let nodes: Vec<usize> = match which {
         Nodes::All => (0..rabbit.count()).collect(),
@@ -105,7 +105,7 @@ async fn rabbit_killed(world: &World, span: &mut Span, which: Nodes) -> Evidence
     let addresses: Vec<SocketAddr> = nodes.iter().map(|node| rabbit.address(*node)).collect();
     span.begins();
     nodes.iter().for_each(|node| rabbit.kill9(*node));
-    pause(span.lasts).await;
+    lasts(world, span).await;
     let gone = join_all(addresses.iter().map(TcpStream::connect)).await.iter().all(Result::is_err);
     let meanwhile = confirmed.grown();
     if matches!(which, Nodes::All) {
@@ -130,7 +130,7 @@ async fn alarm(world: &World, span: &mut Span, memory: bool) -> Evidence {
     } else {
         rabbit.disk_alarm(true).await
     }
-    pause(span.lasts).await;
+    lasts(world, span).await;
     if memory {
         rabbit.memory_alarm(false).await
     } else {
@@ -145,7 +145,7 @@ async fn fail_over(world: &World, span: &mut Span) -> Evidence {
     let Database::Pair(pair) = &mut *postgres else {
         return Err("no pair of servers here".to_owned());
     };
-    let before: i64 = count(world).await?;
+    let before: i64 = within(EVENTUALLY, || count(world)).await?;
     span.begins();
     pair.primary().kill9();
     pair.promote_standby().await;
@@ -178,7 +178,7 @@ async fn disk_full(world: &World, span: &mut Span) -> Evidence {
     span.begins();
     disk.fill();
     let full = failed.bites(1.0, "batches held for want of room").await;
-    pause(span.lasts).await;
+    lasts(world, span).await;
     disk.free().await;
     span.ends();
     full

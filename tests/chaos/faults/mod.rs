@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::clock::{EVENTUALLY, within};
+use crate::clock::{EVENTUALLY, pause, within};
 use crate::ground::Kind;
 use crate::process::Death;
+use crate::report::{self, FLOOR_REQUESTS};
 use crate::world::World;
 
 /// What a fault showed; the error says why it did not bite.
@@ -76,6 +77,19 @@ pub(crate) fn of(kind: Kind) -> Vec<Fault> {
         Kind::Cluster => engines::CLUSTER.to_vec(),
         Kind::Spare => engines::SPARE.to_vec(),
     }
+}
+
+/// Waits while the harm lasts; longer, where the floor could not be measured yet.
+async fn lasts(world: &World, span: &Span) {
+    pause(span.lasts.saturating_sub(span.on.elapsed())).await;
+    let began = world.diary.first_since(span.on);
+    let measured = within(EVENTUALLY, || async {
+        let entries = world.diary.entries(began);
+        let held = entries.iter().filter(|entry| report::measures(entry, span.on)).count();
+        if held >= FLOOR_REQUESTS { Ok(()) } else { Err(()) }
+    });
+    // What is missing is told with the table.
+    measured.await.ok();
 }
 
 /// A counter of the fleet from now on.

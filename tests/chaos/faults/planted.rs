@@ -14,7 +14,7 @@ use rand::seq::SliceRandom;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Evidence, Fault, Span, Watch, died};
+use super::{Evidence, Fault, Span, Watch};
 use crate::clock::{EVENTUALLY, pause, within};
 use crate::diary::{Entry, Kind};
 use crate::given::Tenant;
@@ -200,13 +200,15 @@ async fn poison(world: &World, span: &mut Span) -> Evidence {
     let buried = buried.await;
     world.fleet.stick(&[]);
     span.ends();
-    died(world, deaths, &names[0], Some("worker.read")).await.or(died(
-        world,
-        deaths,
-        &names[1],
-        Some("worker.read"),
-    )
-    .await)?;
-    let died = world.fleet.deaths(deaths).iter().filter(|death| death.place.is_some()).count();
+    let died = within(EVENTUALLY, || async {
+        let deaths = world.fleet.deaths(deaths);
+        let died =
+            deaths.iter().filter(|death| death.signal == Some(9) && death.place.as_deref() == Some("worker.read"));
+        match died.count() {
+            0 => Err(format!("no worker died of the payload: {deaths:?}")),
+            died => Ok(died),
+        }
+    });
+    let died = died.await?;
     Ok(format!("{} buried, after {died} workers had died of the payload", buried?))
 }

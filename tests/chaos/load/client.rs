@@ -53,7 +53,9 @@ pub(crate) struct Client {
 impl Client {
     /// A client of a fleet; `books` leads to PostgreSQL itself.
     pub(crate) fn new(fleet: &Fleet, diary: &Diary, books: &PgPool) -> Self {
-        let http = reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(256).build().unwrap();
+        // Idle connections end here before they do at the API, which would be an answer lost now and then.
+        let http = reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(256);
+        let http = http.pool_idle_timeout(Duration::from_secs(30)).build().unwrap();
         Self { diary: diary.clone(), http, fleet: fleet.clone(), books: books.clone(), turn: Arc::default() }
     }
 
