@@ -8,8 +8,9 @@ use leadline::broker::{Delivery, Letter, Publisher, Queue};
 use tokio::time::{Instant, timeout};
 
 use crate::harness::eventually::stays;
+use crate::harness::queues::Queues;
 
-use super::set_up::{Mode, Site, Wire, eventually, in_time, is_silent, letter, receive};
+use super::set_up::{Mode, Site, Wire, broker_url, eventually, in_time, is_silent, letter, receive};
 
 async fn publish(publisher: &Publisher, queue: Queue, count: usize) {
     for n in 0..count {
@@ -190,6 +191,7 @@ async fn a_close_returns_deliveries_to_their_places() {
     let publisher = site.publisher().await;
     let link = site.link();
     publish(&publisher, Queue::Shard(1), 10).await;
+    let queues = Queues::connect(&broker_url(), &site.config.prefix).await;
     for expected in 0..3 {
         let mut inlet = link.open(&[Queue::Shard(1)], 6).await.unwrap();
         let taken = receive(&mut inlet, 6).await;
@@ -203,6 +205,9 @@ async fn a_close_returns_deliveries_to_their_places() {
             inlet.settle(&tags(&rest)).await.unwrap();
         }
         inlet.close().await;
+        // A quorum queue hears of it a little later than whoever closed.
+        let left = if expected == 2 { 0 } else { 10 };
+        eventually("what was handed out is back", async || queues.depth("s01").await == Some(left)).await;
     }
     drop((publisher, link));
     site.finish().await;
